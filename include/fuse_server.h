@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The seam between the device (virtqueues) and the file system (FUSE requests).
+ *
+ * A fuse_server serves one shared directory to one guest. Owner: main; it outlives the device.
+ * Any number of threads run requests at once, each with a fuse_thread of its own, which only that
+ * thread may use. Nothing below this line knows of virtqueues, nothing above it of FUSE.
+ */
+#ifndef VIOFS_FUSE_SERVER_H
+#define VIOFS_FUSE_SERVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "settings.h"
+
+struct fuse_server;
+struct fuse_thread;
+
+/* The descriptors that the sandbox leaves us. The server takes them over, also on failure. */
+struct fuse_server_fds {
+    int share;   /* O_PATH descriptor of the shared directory, as seen from inside the sandbox */
+    int proc_fd; /* O_PATH descriptor of /proc/self/fd of this very process */
+    int mountinfo; /* /proc/self/mountinfo, open for reading; -1: submounts cannot be named */
+};
+
+/*
+ * A request's memory: two scatter lists over guest memory, what the device may read and what it
+ * may write. The lists themselves are in the device's private memory and may be consumed
+ * (modified) by the server; what they point to is shared with a hostile guest and may change at
+ * any moment.
+ */
+struct fuse_chain {
+    struct iovec *readable;
+    unsigned readable_count;
+    struct iovec *writable;
+    unsigned writable_count;
+};
+
+/* What the thread's owner wants to know while a request runs. Each may be NULL. */
+struct fuse_thread_hooks {
+    /* The request is about to make a call that may block for long: finish what is batched. */
+    void (*may_block)(void *argument);
+    void *argument;
+};
+
+/*
+ * Creates the server. settings must outlive it. Returns 0, or a negative errno after one line in
+ * the log that says what is wrong.
+ */
+int fuse_server_new(const struct settings *settings, const struct fuse_server_fds *fds,
+                    struct fuse_server **ret_server);
+void fuse_server_free(struct fuse_server *server);
+
+/*
+ * Creates the state of the calling thread: scratch memory, credentials, place in the epochs.
+ * hooks is copied. Returns 0 or a negative errno (-EAGAIN: more than FUSE_THREADS_MAX threads).
+ */
+#define FUSE_THREADS_MAX 512
+int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *hooks,
+                    struct fuse_thread **ret_thread);
+void fuse_thread_free(struct fuse_thread *thread);
+
+/*
+ * Runs one request to its end on the calling thread. Returns how many bytes of the writable list
+ * were filled, from its start: the used length; 0 for requests without a reply (FORGET and its
+ * kind) and for chains with no room for a reply header.
+ */
+size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
+
+/*
+ * Forgets the guest: session, handles, inodes, as DESTROY does. For device reset and a front-end
+ * that left. No thread may be running a request.
+ */
+void fuse_server_reset(struct fuse_server *server);
+
+#endif

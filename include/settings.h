@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What the command line asked for: filled once by daemon/options, read-only ever after.
+ *
+ * Owner: main. Lives as long as the process. Strings are owned by it.
+ */
+#ifndef VIOFS_SETTINGS_H
+#define VIOFS_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "log.h"
+
+enum cache_mode { CACHE_NEVER, CACHE_METADATA, CACHE_AUTO, CACHE_ALWAYS };
+enum sandbox_mode { SANDBOX_NAMESPACE, SANDBOX_CHROOT, SANDBOX_NONE };
+enum seccomp_mode { SECCOMP_KILL, SECCOMP_LOG, SECCOMP_TRAP, SECCOMP_NONE };
+enum file_handles_mode { FILE_HANDLES_NEVER, FILE_HANDLES_PREFER, FILE_HANDLES_MANDATORY };
+
+/* One range of --uid-map or --gid-map: ids inside the namespace to ids outside. */
+struct id_map {
+    uint32_t inside;
+    uint32_t outside;
+    uint32_t count;
+};
+
+#define ID_MAPS_MAX 64
+
+struct settings {
+    /* What is shared, and with whom. */
+    char *shared_dir;
+    char *socket_path;
+    char *socket_group;
+    int listen_fd; /* --fd or socket activation; -1: bind socket_path */
+    char *tag;     /* NULL: no configuration space of our own */
+    bool persistent;
+
+    /* File system. */
+    enum cache_mode cache;
+    enum file_handles_mode file_handles;
+    bool xattr;
+    bool readonly;
+    bool announce_submounts;
+    bool readdirplus;
+    bool writeback;
+    bool allow_direct_io;
+    bool allow_mmap;
+    bool killpriv_v2;
+    bool preserve_noatime;
+
+    /* Sandbox. */
+    enum sandbox_mode sandbox;
+    enum seccomp_mode seccomp;
+    char *modcaps;
+    uint64_t rlimit_nofile; /* 0: leave alone */
+    bool rlimit_nofile_set;
+    struct id_map uid_maps[ID_MAPS_MAX];
+    unsigned uid_map_count;
+    struct id_map gid_maps[ID_MAPS_MAX];
+    unsigned gid_map_count;
+
+    /* Threads. */
+    unsigned thread_pool_size; /* threads beyond the one of each queue */
+    unsigned request_queues;   /* offered at the most: 1 to 63 */
+
+    /* Log. */
+    enum log_level log_level;
+    bool syslog;
+};
+
+#endif
