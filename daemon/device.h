@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The device: a vhost-user back-end (virtio-fs, virtio 1.3 section 5.11) that serves one
+ * front-end at a time on a stream socket and hands the guest's requests to a fuse_server.
+ *
+ * Owner: main, for the time of one device_serve() call. The calling thread becomes the control
+ * thread: it alone reads the socket, and it alone starts and stops queues. The threads of the
+ * queues are made and joined inside the call; they inherit what the caller has (seccomp filter,
+ * capabilities, signal mask). Every signal but SIGBUS is blocked in them.
+ */
+#ifndef VIOFS_DEVICE_H
+#define VIOFS_DEVICE_H
+
+#include "fuse_server.h"
+#include "settings.h"
+
+/* How device_serve() ended, when it did not fail. */
+enum device_end {
+    /* Everything is answered, every thread is joined, the server may be freed. */
+    DEVICE_END_CLEAN = 0,
+    /*
+     * A request hangs in a host system call: its thread is still inside the server. The caller
+     * must end the process without freeing the server or anything that it uses; no reply that
+     * was given is lost by that.
+     */
+    DEVICE_END_BUSY = 1,
+};
+
+/* From the moment that stop_fd becomes readable until device_serve() returns, at the most. */
+#define DEVICE_STOP_TIMEOUT_MS 800
+
+/*
+ * Serves front-ends on socket_fd.
+ *
+ * socket_fd is a UNIX stream socket, either listening (it is asked: SO_ACCEPTCONN) or already
+ * connected to a front-end. It is taken over and closed, also on failure. A listening one:
+ *  - not settings->persistent: closed as soon as one front-end is accepted, so that a second
+ *    one is refused by the kernel; the call returns when that front-end left.
+ *  - settings->persistent: kept; a second front-end waits in the backlog until the first one has
+ *    left, and then finds a device and a server as new; the call returns on stop only.
+ *
+ * stop_fd is anything that poll() can tell readable when the daemon must end (signalfd, eventfd);
+ * it is not read and not closed. On stop no further request is taken, those that were taken are
+ * answered, and the call returns within DEVICE_STOP_TIMEOUT_MS, also if the front-end stalls in
+ * the middle of a message or a request hangs.
+ *
+ * fuse_server_reset() is called after each front-end that left, with no request running.
+ *
+ * SIGPIPE need not be ignored. The SIGBUS handler is taken over for the rest of the process.
+ *
+ * Returns enum device_end, or a negative errno when the socket cannot be used at all (after one
+ * line in the log). A front-end that breaks the protocol is not an error of this call: its
+ * connection is closed, which counts as leaving.
+ *
+ * Prerequisite: the process is sealed (sandbox_seal()). The system calls made inside, beyond
+ * the server's own: accept4, clone3/clone and what libc needs to start a thread, close, eventfd2,
+ * fcntl(F_GETFL), fstat, fstatfs, futex, getsockopt(SO_ACCEPTCONN), madvise,
+ * mmap, mprotect, munmap, poll/ppoll, prctl(PR_SET_NAME), read, recvmsg, rt_sigaction,
+ * rt_sigprocmask, sendmsg, write.
+ */
+int device_serve(const struct settings *settings, struct fuse_server *server, int socket_fd,
+                 int stop_fd);
+
+#endif
