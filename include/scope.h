@@ -43,12 +43,12 @@ static inline int steal_fd(int *fd)
 }
 
 /* Takes a pointer out of its scope: the caller owns the result. */
-#define steal_ptr(pointer)                                                                         \
-    ({                                                                                             \
-        __auto_type steal_from_ = &(pointer);                                                      \
-        __auto_type stolen_ = *steal_from_;                                                        \
-        *steal_from_ = NULL;                                                                       \
-        stolen_;                                                                                   \
+#define steal_ptr(pointer)                    \
+    ({                                        \
+        __auto_type steal_from_ = &(pointer); \
+        __auto_type stolen_ = *steal_from_;   \
+        *steal_from_ = NULL;                  \
+        stolen_;                              \
     })
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))

@@ -24,7 +24,10 @@ struct id_map {
     uint32_t count;
 };
 
-#define ID_MAPS_MAX 64
+#define ID_MAPS_MAX        64
+#define REQUEST_QUEUES_MAX 63  /* with the high priority queue 64 */
+#define THREAD_POOL_MAX    256 /* with the threads of 64 queues well below FUSE_THREADS_MAX */
+#define TAG_MAX_BYTES      36  /* virtio 1.3, 5.11.4: tag */
 
 struct settings {
     /* What is shared, and with whom. */
@@ -51,8 +54,9 @@ struct settings {
     /* Sandbox. */
     enum sandbox_mode sandbox;
     enum seccomp_mode seccomp;
-    char *modcaps;
-    uint64_t rlimit_nofile; /* 0: leave alone */
+    uint64_t modcaps_add;   /* --modcaps=+x: bit n is capability number n; no bit is in both */
+    uint64_t modcaps_drop;  /* --modcaps=-x */
+    uint64_t rlimit_nofile; /* 0: leave alone; of meaning only when set */
     bool rlimit_nofile_set;
     struct id_map uid_maps[ID_MAPS_MAX];
     unsigned uid_map_count;
@@ -60,7 +64,7 @@ struct settings {
     unsigned gid_map_count;
 
     /* Threads. */
-    unsigned thread_pool_size; /* threads beyond the one of each queue */
+    unsigned thread_pool_size; /* threads beyond the one of each queue: 0 to THREAD_POOL_MAX */
     unsigned request_queues;   /* offered at the most: 1 to 63 */
 
     /* Log. */
