@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Epochs: how a table entry or descriptor is given up while other threads may still be using it.
+ *
+ * A thread announces that it is inside a request; what it finds in the tables stays what it is
+ * until it announces that it has left. Giving up has two steps: first make the thing impossible to
+ * find, then retire it; it is released when every thread that was inside a request at that moment
+ * has left it. Readers take no lock and write only their own cache line.
+ *
+ *   reader                        the one who gives up
+ *   announce epoch E              unlink the thing
+ *   (full barrier)                stamp it with E, advance the epoch to E+1
+ *   find the thing, use it        release it once no thread announces an epoch <= its stamp
+ *   announce "outside"
+ *
+ * A reader that could still find the thing announced an epoch <= E before it was unlinked; one
+ * that announced later cannot find it. The full barrier makes "later" mean the same to both.
+ *
+ * Owner: the server. Threads: a slot belongs to one thread; the rest may be called by any.
+ */
+#ifndef VIOFS_EPOCH_H
+#define VIOFS_EPOCH_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct epochs;
+
+struct epoch_slot {
+    _Alignas(64) _Atomic uint64_t inside; /* the epoch announced; 0: outside */
+    atomic_bool taken;
+};
+
+/* How a retired thing is released: by function, with the argument given at retirement. */
+typedef void epoch_release(void *context, uint64_t argument);
+
+int epochs_new(unsigned max_threads, struct epochs **ret_epochs);
+void epochs_free(struct epochs *epochs); /* releases whatever is retired */
+
+/* Takes a slot for the calling thread. Returns 0 or -EAGAIN when all are taken. */
+int epoch_slot_take(struct epochs *epochs, struct epoch_slot **ret_slot);
+void epoch_slot_put(struct epoch_slot *slot);
+
+void epoch_enter(struct epochs *epochs, struct epoch_slot *slot);
+
+/* Leaves, and releases what may be released by now. */
+void epoch_leave(struct epochs *epochs, struct epoch_slot *slot);
+
+/*
+ * Retires a thing that can no longer be found. When there is no memory to note it, the thing is
+ * never released: a slot or descriptor lost, and one line in the log, but nothing used wrongly.
+ */
+void epoch_retire(struct epochs *epochs, epoch_release *release, void *context, uint64_t argument);
+
+/* Releases what may be released. Called by epoch_leave() when something is retired. */
+void epoch_reclaim(struct epochs *epochs);
+
+#endif
