@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * handle: every open file and directory of the guest.
+ *
+ * A handle (fh) is slab index and generation, as a node id is; finding one takes no lock, and its
+ * descriptor stays open until the request that found it ends, also when another thread releases
+ * it meanwhile (epoch.h). It is good only together with the node id that it was opened on.
+ *
+ * Owner: the table (in the arena). Lifetime: OPEN / CREATE / OPENDIR to RELEASE(DIR).
+ */
+#ifndef VIOFS_HANDLE_H
+#define VIOFS_HANDLE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct fuse_server;
+struct fuse_thread;
+struct handle_table;
+
+#define HANDLES_MAX (1u << 20) /* open at a time; the descriptor budget is usually less */
+
+enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
+
+struct handle {
+    _Atomic uint32_t generation; /* of the fh while open; 0: a free slot */
+    uint32_t last_generation;
+    uint32_t next; /* free list */
+    int32_t fd;
+    uint64_t nodeid;
+    uint32_t flags; /* open(2) flags that the descriptor really has */
+    uint32_t kind;  /* enum handle_kind */
+
+    /* Directories: where the descriptor's position is. Held over lseek and getdents together. */
+    pthread_mutex_t position_lock;
+    int64_t position;
+};
+
+int handle_table_new(struct fuse_server *server, struct handle_table **ret_table);
+void handle_table_free(struct handle_table *table);
+
+/*
+ * Makes a handle of fd, which was counted in the descriptor budget and which the table takes over
+ * on success. Returns 0, or -ENFILE when HANDLES_MAX are open.
+ */
+int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32_t flags,
+               uint64_t nodeid, uint64_t *ret_fh);
+
+/* Finds an open handle. Returns 0, or -EBADF when fh is not an open handle of that kind and node.
+ */
+int handle_get(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid,
+               struct handle **ret_handle);
+
+/* Closes a handle when the last request that uses it has ended. Returns 0 or -EBADF. */
+int handle_release(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid);
+
+void handle_release_all(struct handle_table *table);
+
+#endif

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* What lookups and replies need: the mount and birth tell one file from another. */
+#define STAT_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
+
+int host_stat_name(int dirfd, const char *name, struct statx *ret_attributes)
+{
+    const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+    if (statx(dirfd, name, flags, STAT_MASK, ret_attributes) < 0)
+        return -errno;
+    return 0;
+}
+
+int host_stat_fd(int fd, struct statx *ret_attributes)
+{
+    if (statx(fd, "", AT_EMPTY_PATH, STAT_MASK, ret_attributes) < 0)
+        return -errno;
+    return 0;
+}
+
+int host_open_path(int dirfd, const char *name, int *ret_fd)
+{
+    int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+int host_reopen(int fd, int flags, int *ret_fd)
+{
+    int again = openat(AT_FDCWD, fd_name(fd).text, flags | O_CLOEXEC);
+    if (again < 0)
+        return -errno;
+    *ret_fd = again;
+    return 0;
+}
+
+struct fd_name fd_name(int fd)
+{
+    struct fd_name name = {{0}};
+    char digits[sizeof(name.text)];
+    unsigned count = 0;
+    do {
+        digits[count++] = (char)('0' + fd % 10);
+        fd /= 10;
+    } while (fd > 0);
+    for (unsigned i = 0; i < count; i++)
+        name.text[i] = digits[count - 1 - i];
+    return name;
+}

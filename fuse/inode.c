@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The life of an inode: slots, ids, lookup counts. Finding by identity is in inode_lookup.c. */
+#include "inode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "arena.h"
+#include "host_path.h"
+#include "inode_table.h"
+#include "log.h"
+#include "server.h"
+
+/* At most half of the descriptors may be cached inodes: the rest is for open files. */
+#define CACHE_SHARE 2
+#define CACHE_MAX   65536u
+#define CACHE_MIN   16u
+
+static int shards_init(struct inode_table *table)
+{
+    for (unsigned i = 0; i < INODE_SHARDS; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        pthread_mutex_init(&shard->lock, NULL);
+        shard->mask = INODE_BUCKETS_MIN - 1;
+        shard->buckets = calloc(INODE_BUCKETS_MIN, sizeof(*shard->buckets));
+        if (!shard->buckets)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int cache_init(struct inode_table *table, int budget)
+{
+    struct inode_cache *cache = &table->cache;
+    pthread_mutex_init(&cache->lock, NULL);
+    cache->capacity = (uint32_t)budget / CACHE_SHARE;
+    if (cache->capacity > CACHE_MAX)
+        cache->capacity = CACHE_MAX;
+    if (cache->capacity < CACHE_MIN)
+        cache->capacity = CACHE_MIN;
+    cache->slots = calloc(cache->capacity, sizeof(*cache->slots));
+    return cache->slots ? 0 : -ENOMEM;
+}
+
+/* The root is known to every guest from the start, and never forgotten. */
+static int root_init(struct inode_table *table, int share_fd)
+{
+    struct statx attributes;
+    int error = host_stat_fd(share_fd, &attributes);
+    if (error)
+        return error;
+    struct inode *root = &table->slab[INODE_ROOT];
+    struct host_fh handle;
+    error = mounts_take(table->mounts, attributes.stx_mnt_id, share_fd, attributes.stx_mode,
+                        &root->mount, &handle);
+    if (error)
+        return error;
+    root->ino = attributes.stx_ino;
+    root->dev = makedev(attributes.stx_dev_major, attributes.stx_dev_minor);
+    root->type = attributes.stx_mode & S_IFMT;
+    root->lookups = 1;
+    root->cache_slot = INODE_CACHE_NO_SLOT;
+    root->fd = share_fd;
+    root->generation = 1; /* not in its id: that is FUSE_ROOT_ID */
+    table->high = INODE_ROOT + 1;
+    table->live = 1;
+    return 0;
+}
+
+int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table **ret_table)
+{
+    struct inode_table *table = aligned_alloc(64, sizeof(*table));
+    if (!table)
+        return -ENOMEM;
+    *table = (struct inode_table){.server = server};
+    pthread_mutex_init(&table->slab_lock, NULL);
+    table->slab = arena_take(server->arena, (size_t)INODES_MAX * sizeof(struct inode));
+    int error = table->slab ? 0 : -ENOMEM;
+    if (!error)
+        error = shards_init(table);
+    if (!error)
+        error = cache_init(table, server->budget.limit);
+    if (!error)
+        error = mounts_new(server->settings->file_handles, &table->mounts);
+    if (!error)
+        error = root_init(table, share_fd);
+    if (error) {
+        inode_table_free(table);
+        return error;
+    }
+    *ret_table = table;
+    return 0;
+}
+
+void inode_table_free(struct inode_table *table)
+{
+    if (!table)
+        return;
+    for (unsigned i = 0; i < INODE_SHARDS; i++)
+        free(table->shards[i].buckets);
+    free(table->cache.slots);
+    mounts_free(table->mounts);
+    free(table);
+}
+
+int inode_get(struct inode_table *table, uint64_t nodeid, struct inode **ret_inode)
+{
+    if (nodeid == FUSE_ROOT_ID) {
+        *ret_inode = &table->slab[INODE_ROOT];
+        return 0;
+    }
+    uint32_t index = (uint32_t)nodeid;
+    uint32_t generation = (uint32_t)(nodeid >> 32);
+    if (index <= INODE_ROOT || generation == 0 ||
+        index >= atomic_load_explicit(&table->high, memory_order_acquire))
+        return -ESTALE;
+    struct inode *inode = &table->slab[index];
+    if (atomic_load_explicit(&inode->generation, memory_order_acquire) != generation)
+        return -ESTALE;
+    *ret_inode = inode;
+    return 0;
+}
+
+uint64_t inode_id(const struct inode_table *table, const struct inode *inode)
+{
+    uint32_t index = (uint32_t)(inode - table->slab);
+    if (index == INODE_ROOT)
+        return FUSE_ROOT_ID;
+    return (uint64_t)inode->last_generation << 32 | index;
+}
+
+struct inode *inode_slot_take(struct inode_table *table)
+{
+    struct inode *inode = NULL;
+    pthread_mutex_lock(&table->slab_lock);
+    if (table->free) {
+        inode = &table->slab[table->free];
+        table->free = inode->next;
+    } else if (table->high < INODES_MAX) {
+        inode = &table->slab[table->high];
+        atomic_store_explicit(&table->high, table->high + 1, memory_order_release);
+    }
+    if (inode)
+        table->live++;
+    pthread_mutex_unlock(&table->slab_lock);
+    return inode;
+}
+
+/* Epoch release: nobody can be using the forgotten inode any more. */
+static void slot_release(void *context, uint64_t index)
+{
+    struct inode_table *table = context;
+    struct inode *inode = &table->slab[index];
+    int fd = inode_cache_remove(table, inode);
+    if (fd >= 0) {
+        close(fd);
+        fd_budget_give(&table->server->budget);
+    }
+    mounts_drop(table->mounts, inode->mount);
+
+    pthread_mutex_lock(&table->slab_lock);
+    inode->next = table->free;
+    table->free = (uint32_t)index;
+    table->live--;
+    pthread_mutex_unlock(&table->slab_lock);
+}
+
+/* Takes an inode with no lookups left out of its chain, unless a LOOKUP found it meanwhile. */
+static bool unlink_unused(struct inode_table *table, struct inode *inode)
+{
+    struct inode_shard *shard = inode_shard_of(table, inode->mount, inode->dev, inode->ino);
+    pthread_mutex_lock(&shard->lock);
+    bool unused = atomic_load(&inode->lookups) == 0 && inode->generation != 0;
+    if (unused) {
+        inode_chain_remove(table, shard, inode);
+        atomic_store_explicit(&inode->generation, 0, memory_order_release);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return unused;
+}
+
+static void forget(struct inode_table *table, struct inode *inode, uint64_t count)
+{
+    uint64_t before = atomic_load(&inode->lookups);
+    uint64_t after;
+    do {
+        after = before > count ? before - count : 0;
+    } while (!atomic_compare_exchange_weak(&inode->lookups, &before, after));
+    if (after == 0 && unlink_unused(table, inode))
+        epoch_retire(table->server->epochs, slot_release, table, (uint64_t)(inode - table->slab));
+}
+
+void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count)
+{
+    struct inode_table *table = thread->server->inodes;
+    struct inode *inode;
+    if (nodeid != FUSE_ROOT_ID && inode_get(table, nodeid, &inode) == 0)
+        forget(table, inode, count);
+}
+
+void inode_forget_all(struct inode_table *table)
+{
+    uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
+    for (uint32_t index = INODE_ROOT + 1; index < high; index++) {
+        struct inode *inode = &table->slab[index];
+        if (atomic_load_explicit(&inode->generation, memory_order_acquire) != 0)
+            forget(table, inode, UINT64_MAX);
+    }
+}
+
+uint32_t inode_count(struct inode_table *table)
+{
+    pthread_mutex_lock(&table->slab_lock);
+    uint32_t live = table->live;
+    pthread_mutex_unlock(&table->slab_lock);
+    return live;
+}

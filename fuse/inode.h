@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * inode: every file that the guest knows by a node id.
+ *
+ * A node id is slab index and generation: an id that was given back never names another file.
+ * Finding an inode by id takes no lock; a pointer found inside a request stays good until the
+ * request ends (epoch.h), whatever other threads forget meanwhile. LOOKUP finds an inode by
+ * identity under the lock of one of INODE_SHARDS shards.
+ *
+ * Identity is mount, device and inode number, together with what tells a reused number apart: the
+ * kernel's file handle, or an O_PATH descriptor that keeps the number from being reused.
+ *
+ * Owner: the table (in the arena, index-based, no pointers). Lifetime of an entry: from the
+ * LOOKUP (or CREATE ...) that counts one until FORGET takes the last count back.
+ */
+#ifndef VIOFS_INODE_H
+#define VIOFS_INODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct fuse_server;
+struct fuse_thread;
+struct inode_table;
+
+#define INODES_MAX       (1u << 24) /* known to the guest at a time: 2 GiB of table */
+#define INODE_HANDLE_MAX 60 /* bytes of file handle; a longer one is replaced by a descriptor */
+
+struct inode {
+    _Atomic uint32_t generation; /* of the node id while known to the guest; 0: a free slot */
+    uint32_t last_generation;    /* what the slot's last id had */
+    uint32_t next;               /* slab index of the next in hash chain or free list; 0: end */
+    uint32_t mount;              /* index in the mount table */
+    _Atomic uint64_t lookups;    /* the guest's reference count */
+    uint64_t ino;
+    uint64_t dev;
+    uint64_t birth;        /* time of birth in ns, 0 where the file system has none */
+    _Atomic int32_t fd;    /* O_PATH descriptor, cached or pinned; -1: none now */
+    uint32_t cache_slot;   /* in the descriptor cache; under that cache's lock */
+    uint16_t type;         /* S_IFMT part of the mode: it never changes */
+    atomic_bool hot;       /* used since the cache's hand last came by */
+    uint8_t handle_length; /* 0: no file handle, the descriptor is the reference and stays */
+    int32_t handle_type;
+    uint8_t handle[INODE_HANDLE_MAX];
+};
+_Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
+
+int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table **ret_table);
+void inode_table_free(struct inode_table *table);
+
+/* Finds the inode of a node id. Returns 0, or -ESTALE for an id that the guest does not hold. */
+int inode_get(struct inode_table *table, uint64_t nodeid, struct inode **ret_inode);
+
+/* The node id of an inode. */
+uint64_t inode_id(const struct inode_table *table, const struct inode *inode);
+
+/*
+ * Looks name up in parent, counts one lookup on what it finds, and gives its attributes. name is a
+ * checked single component; a symbolic link is found, not followed. Returns 0, or the errno of
+ * the host's lookup, or -ENFILE / -ENOMEM at a limit.
+ *
+ * ret_submount is true when a file system is mounted there (a directory of another mount than
+ * parent's).
+ */
+int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *name,
+                 struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount);
+
+/*
+ * Takes count lookups back; at zero the guest no longer knows the inode. An id that it does not
+ * hold, or a count larger than what it has, is clamped: a guest can only harm itself.
+ */
+void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count);
+
+/*
+ * Forgets every inode but the root. Other threads may be inside requests. The caller must not be
+ * using any inode.
+ */
+void inode_forget_all(struct inode_table *table);
+
+/* How many inodes the guest knows, the root included. */
+uint32_t inode_count(struct inode_table *table);
+
+/*
+ * An O_PATH descriptor of the inode. It belongs to the table (or to the request) and is good until
+ * the request ends; never close it. Returns 0 or a negative errno (-ESTALE: the host deleted the
+ * file).
+ */
+int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd);
+
+/*
+ * Opens a regular file or directory for I/O. flags are open(2)'s; O_CREAT, O_EXCL and O_NOFOLLOW
+ * must not be among them; close-on-exec is added. Anything but a regular file or a directory is
+ * never opened: -ENXIO (sockets, FIFOs, devices) or -ELOOP (symbolic links). The caller owns the
+ * descriptor.
+ */
+int inode_open(struct fuse_thread *thread, struct inode *inode, int flags, int *ret_fd);
+
+#endif

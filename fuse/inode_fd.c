@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * From an inode to a descriptor: the bounded cache of O_PATH descriptors, and opening for I/O.
+ *
+ * The cache is a CLOCK: a use marks an inode hot (a plain store, only when it is not marked yet),
+ * the hand takes marks away and evicts the first inode that has none. An evicted descriptor is
+ * closed when every request that may have found it has ended.
+ */
+#include "inode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "host_fh.h"
+#include "host_path.h"
+#include "inode_table.h"
+#include "scope.h"
+#include "server.h"
+
+/* How far the hand goes for a cold inode before it takes what it points at. */
+#define CACHE_SEARCH 64
+
+static void cached_fd_release(void *context, uint64_t fd)
+{
+    struct fuse_server *server = context;
+    close((int)fd);
+    fd_budget_give(&server->budget);
+}
+
+/* Picks the slot to evict. Called with the cache's lock held, the cache being full. */
+static uint32_t cache_victim(struct inode_table *table)
+{
+    struct inode_cache *cache = &table->cache;
+    uint32_t slot = cache->hand;
+    for (unsigned i = 0; i < CACHE_SEARCH; i++) {
+        struct inode *inode = &table->slab[cache->slots[slot]];
+        if (!atomic_exchange_explicit(&inode->hot, false, memory_order_relaxed))
+            break;
+        slot = (slot + 1) % cache->used;
+    }
+    cache->hand = (slot + 1) % cache->used;
+    return slot;
+}
+
+/*
+ * Makes room for one descriptor. Called with the lock held. Returns the slot, or
+ * INODE_CACHE_NO_SLOT when the budget is spent; *ret_evicted is a descriptor to retire, or -1.
+ */
+static uint32_t cache_room(struct inode_table *table, int *ret_evicted)
+{
+    struct inode_cache *cache = &table->cache;
+    *ret_evicted = -1;
+    bool full = cache->used == cache->capacity;
+    /* The evicted descriptor stays counted until it is closed; the new one counts by itself. */
+    if (fd_budget_take(&table->server->budget) < 0)
+        return INODE_CACHE_NO_SLOT;
+    if (!full)
+        return cache->used++;
+    uint32_t slot = cache_victim(table);
+    struct inode *victim = &table->slab[cache->slots[slot]];
+    *ret_evicted = atomic_exchange(&victim->fd, -1);
+    victim->cache_slot = INODE_CACHE_NO_SLOT;
+    return slot;
+}
+
+bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
+{
+    struct inode_table *table = thread->server->inodes;
+    struct inode_cache *cache = &table->cache;
+    int evicted = -1;
+    bool kept = false;
+
+    pthread_mutex_lock(&cache->lock);
+    /* Not for an inode that has one already, nor for one that was forgotten meanwhile. */
+    if (atomic_load(&inode->fd) < 0 && atomic_load(&inode->generation) != 0) {
+        uint32_t slot = cache_room(table, &evicted);
+        kept = slot != INODE_CACHE_NO_SLOT;
+        if (kept) {
+            cache->slots[slot] = (uint32_t)(inode - table->slab);
+            inode->cache_slot = slot;
+            atomic_store(&inode->fd, fd);
+        }
+    }
+    pthread_mutex_unlock(&cache->lock);
+
+    if (evicted >= 0)
+        epoch_retire(thread->server->epochs, cached_fd_release, thread->server, (uint64_t)evicted);
+    return kept;
+}
+
+int inode_cache_remove(struct inode_table *table, struct inode *inode)
+{
+    struct inode_cache *cache = &table->cache;
+    pthread_mutex_lock(&cache->lock);
+    int fd = atomic_exchange(&inode->fd, -1);
+    uint32_t slot = inode->cache_slot;
+    if (slot != INODE_CACHE_NO_SLOT) {
+        uint32_t last = cache->slots[--cache->used];
+        cache->slots[slot] = last;
+        table->slab[last].cache_slot = slot;
+        inode->cache_slot = INODE_CACHE_NO_SLOT;
+        if (cache->hand >= cache->used)
+            cache->hand = 0;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return fd;
+}
+
+static int open_by_handle(struct fuse_thread *thread, struct inode *inode, int flags, int *ret_fd)
+{
+    int mount_fd = mounts_fd(thread->server->inodes->mounts, inode->mount);
+    return host_fh_open(mount_fd, inode->handle_type, inode->handle, inode->handle_length, flags,
+                        ret_fd);
+}
+
+int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
+{
+    int fd = atomic_load_explicit(&inode->fd, memory_order_acquire);
+    if (fd >= 0) {
+        if (!atomic_load_explicit(&inode->hot, memory_order_relaxed))
+            atomic_store_explicit(&inode->hot, true, memory_order_relaxed);
+        *ret_fd = fd;
+        return 0;
+    }
+    if (inode->handle_length == 0)
+        return -ESTALE; /* forgotten while we came here */
+    int error = open_by_handle(thread, inode, O_PATH, &fd);
+    if (error)
+        return error;
+    *ret_fd = fd;
+    if (!inode_cache_offer(thread, inode, fd))
+        thread_close_later(thread, fd);
+    return 0;
+}
+
+int inode_open(struct fuse_thread *thread, struct inode *inode, int flags, int *ret_fd)
+{
+    if (S_ISLNK(inode->type))
+        return -ELOOP;
+    if (!S_ISREG(inode->type) && !S_ISDIR(inode->type))
+        return -ENXIO;
+    int fd;
+    int error = inode_fd(thread, inode, &fd);
+    return error ? error : host_reopen(fd, flags, ret_fd);
+}

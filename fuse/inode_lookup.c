@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Finding an inode by name, and by identity.
+ *
+ * The short way, for files that the guest is busy with: one statx(2) by name. If an inode with
+ * that mount, device and number has an O_PATH descriptor at this moment, the number cannot have
+ * been reused since the descriptor was opened, so it is that inode. (statx came first: a file
+ * that was replaced by another of the same number between the two calls is told apart by its
+ * time of birth.)
+ *
+ * The long way, for all others: an O_PATH descriptor by name, from which attributes and file handle
+ * are taken, so that they belong together whatever is renamed meanwhile. Inodes are compared by
+ * handle; where the file system has none, by the descriptor that each inode then keeps.
+ */
+#include "inode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "host_fh.h"
+#include "host_path.h"
+#include "inode_table.h"
+#include "scope.h"
+#include "server.h"
+
+/* A file on the host, as it was found. */
+struct found {
+    uint32_t mount;
+    uint64_t dev;
+    uint64_t ino;
+    uint64_t birth;
+    uint16_t type;
+    int fd; /* O_PATH */
+    struct host_fh handle;
+};
+
+/* Mixes the bits: consecutive inode numbers spread over shards and buckets. */
+static uint64_t identity_hash(uint32_t mount, uint64_t dev, uint64_t ino)
+{
+    uint64_t hash = (ino ^ dev << 40 ^ (uint64_t)mount << 24) * 0x9e3779b97f4a7c15ULL;
+    return hash ^ hash >> 29;
+}
+
+static uint32_t bucket_of(const struct inode_shard *shard, uint64_t hash)
+{
+    return (uint32_t)(hash >> 6) & shard->mask;
+}
+
+static struct inode_shard *shard_of_hash(struct inode_table *table, uint64_t hash)
+{
+    return &table->shards[hash % INODE_SHARDS];
+}
+
+struct inode_shard *inode_shard_of(struct inode_table *table, uint32_t mount, uint64_t dev,
+                                   uint64_t ino)
+{
+    return shard_of_hash(table, identity_hash(mount, dev, ino));
+}
+
+static uint64_t birth_of(const struct statx *attributes)
+{
+    if (!(attributes->stx_mask & STATX_BTIME))
+        return 0;
+    return (uint64_t)attributes->stx_btime.tv_sec * 1000000000u + attributes->stx_btime.tv_nsec;
+}
+
+static uint64_t dev_of(const struct statx *attributes)
+{
+    return makedev(attributes->stx_dev_major, attributes->stx_dev_minor);
+}
+
+/* Doubles a shard's buckets when chains grow; without memory they just stay longer. */
+static void shard_grow(struct inode_table *table, struct inode_shard *shard)
+{
+    uint32_t count = (shard->mask + 1) * 2;
+    uint32_t *buckets = calloc(count, sizeof(*buckets));
+    if (!buckets)
+        return;
+    uint32_t *old = shard->buckets;
+    uint32_t old_count = shard->mask + 1;
+    shard->buckets = buckets;
+    shard->mask = count - 1;
+    for (uint32_t i = 0; i < old_count; i++) {
+        uint32_t index = old[i];
+        while (index) {
+            struct inode *inode = &table->slab[index];
+            uint32_t next = inode->next;
+            uint64_t hash = identity_hash(inode->mount, inode->dev, inode->ino);
+            uint32_t *head = &buckets[bucket_of(shard, hash)];
+            inode->next = *head;
+            *head = index;
+            index = next;
+        }
+    }
+    free(old);
+}
+
+static void chain_insert(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
+                         struct inode *inode)
+{
+    if (shard->count > shard->mask)
+        shard_grow(table, shard);
+    uint32_t *head = &shard->buckets[bucket_of(shard, hash)];
+    inode->next = *head;
+    *head = (uint32_t)(inode - table->slab);
+    shard->count++;
+}
+
+void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, struct inode *inode)
+{
+    uint64_t hash = identity_hash(inode->mount, inode->dev, inode->ino);
+    uint32_t index = (uint32_t)(inode - table->slab);
+    uint32_t *link = &shard->buckets[bucket_of(shard, hash)];
+    while (*link && *link != index)
+        link = &table->slab[*link].next;
+    if (*link) {
+        *link = inode->next;
+        shard->count--;
+    }
+}
+
+/* The short way: an inode with this identity that holds a descriptor. NULL: take the long way. */
+static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
+                                 const struct statx *attributes)
+{
+    uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
+    uint64_t birth = birth_of(attributes);
+    uint64_t hash = identity_hash(mount, dev, ino);
+    struct inode_shard *shard = shard_of_hash(table, hash);
+    struct inode *inode = NULL;
+    pthread_mutex_lock(&shard->lock);
+    for (uint32_t i = shard->buckets[bucket_of(shard, hash)]; i; i = table->slab[i].next) {
+        struct inode *entry = &table->slab[i];
+        if (entry->ino == ino && entry->dev == dev && entry->mount == mount &&
+            entry->birth == birth && atomic_load(&entry->fd) >= 0) {
+            atomic_fetch_add(&entry->lookups, 1);
+            inode = entry;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return inode;
+}
+
+static bool same_file(const struct inode *inode, const struct found *found)
+{
+    if (inode->ino != found->ino || inode->dev != found->dev || inode->mount != found->mount)
+        return false;
+    if (inode->handle_length == 0)
+        return true; /* both have a descriptor open, so the number is used once */
+    return inode->handle_length == found->handle.length &&
+           inode->handle_type == found->handle.type &&
+           memcmp(inode->handle, found->handle.bytes, found->handle.length) == 0;
+}
+
+static struct inode *find_same(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
+                               const struct found *found)
+{
+    for (uint32_t i = shard->buckets[bucket_of(shard, hash)]; i; i = table->slab[i].next) {
+        if (same_file(&table->slab[i], found))
+            return &table->slab[i];
+    }
+    return NULL;
+}
+
+/* Fills a new slot. Its generation comes last: it makes the id valid. */
+static void inode_fill(struct inode *inode, const struct found *found)
+{
+    inode->mount = found->mount;
+    inode->ino = found->ino;
+    inode->dev = found->dev;
+    inode->birth = found->birth;
+    inode->type = found->type;
+    inode->hot = false;
+    inode->cache_slot = INODE_CACHE_NO_SLOT;
+    inode->handle_type = found->handle.type;
+    inode->handle_length = (uint8_t)found->handle.length;
+    memcpy(inode->handle, found->handle.bytes, found->handle.length);
+    atomic_store(&inode->fd, -1);
+    atomic_store(&inode->lookups, 1);
+    if (++inode->last_generation == 0)
+        inode->last_generation = 1;
+}
+
+/*
+ * The inode of a found file, new or known, with one lookup counted. Sets *ret_new when
+ * found->mount's reference went to a new inode. NULL at INODES_MAX.
+ */
+static struct inode *find_or_add(struct inode_table *table, struct found *found, bool *ret_new)
+{
+    uint64_t hash = identity_hash(found->mount, found->dev, found->ino);
+    struct inode_shard *shard = shard_of_hash(table, hash);
+    pthread_mutex_lock(&shard->lock);
+    struct inode *inode = find_same(table, shard, hash, found);
+    *ret_new = !inode;
+    if (inode) {
+        atomic_fetch_add(&inode->lookups, 1);
+    } else if ((inode = inode_slot_take(table))) {
+        inode_fill(inode, found);
+        if (found->handle.length == 0)
+            atomic_store(&inode->fd, steal_fd(&found->fd));
+        chain_insert(table, shard, hash, inode);
+        atomic_store_explicit(&inode->generation, inode->last_generation, memory_order_release);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return inode;
+}
+
+/* From an O_PATH descriptor to the inode. found->fd is taken over (then -1) or left. */
+static int inode_of_found(struct fuse_thread *thread, struct found *found,
+                          const struct statx *attributes, struct inode **ret_inode)
+{
+    struct inode_table *table = thread->server->inodes;
+    found->dev = dev_of(attributes);
+    found->ino = attributes->stx_ino;
+    found->birth = birth_of(attributes);
+    found->type = attributes->stx_mode & S_IFMT;
+    int error = mounts_take(table->mounts, attributes->stx_mnt_id, found->fd, attributes->stx_mode,
+                            &found->mount, &found->handle);
+    if (error)
+        return error;
+
+    /* Without a handle the descriptor is the reference: it stays, and counts. */
+    bool pins = found->handle.length == 0;
+    if (pins && (error = fd_budget_take(&thread->server->budget))) {
+        mounts_drop(table->mounts, found->mount);
+        return error;
+    }
+    bool new = false;
+    struct inode *inode = find_or_add(table, found, &new);
+    if (!inode || !new)
+        mounts_drop(table->mounts, found->mount);
+    if (pins && (!inode || !new))
+        fd_budget_give(&thread->server->budget);
+    if (!inode)
+        return -ENFILE;
+    if (!pins && inode_cache_offer(thread, inode, found->fd))
+        found->fd = -1;
+    *ret_inode = inode;
+    return 0;
+}
+
+static int lookup_long(struct fuse_thread *thread, int parent_fd, const char *name,
+                       struct inode **ret_inode, struct statx *ret_attributes)
+{
+    struct found found = {.fd = -1};
+    int error = host_open_path(parent_fd, name, &found.fd);
+    if (!error)
+        error = host_stat_fd(found.fd, ret_attributes);
+    if (!error)
+        error = inode_of_found(thread, &found, ret_attributes, ret_inode);
+    scope_close(&found.fd);
+    return error;
+}
+
+int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *name,
+                 struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount)
+{
+    struct inode_table *table = thread->server->inodes;
+    int parent_fd;
+    int error = inode_fd(thread, parent, &parent_fd);
+    if (error)
+        return error;
+    error = host_stat_name(parent_fd, name, ret_attributes);
+    if (error)
+        return error;
+
+    struct inode *inode = NULL;
+    uint32_t mount = parent->mount;
+    if (ret_attributes->stx_mnt_id == mounts_id(table->mounts, mount) ||
+        mounts_find(table->mounts, ret_attributes->stx_mnt_id, &mount))
+        inode = find_pinned(table, mount, ret_attributes);
+    if (!inode) {
+        error = lookup_long(thread, parent_fd, name, &inode, ret_attributes);
+        if (error)
+            return error;
+    }
+    *ret_inode = inode;
+    *ret_submount = inode->mount != parent->mount && S_ISDIR(inode->type);
+    return 0;
+}

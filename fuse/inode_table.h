@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The inode table's insides, for inode*.c alone.
+ *
+ * Locks, in the order in which they may be taken: a shard's, then the slab's or the descriptor
+ * cache's. No host call is made under any of them. The epoch's own lock is a leaf below all.
+ *
+ *   shard   guards its chains: next of the inodes in them, and the step of lookups from and to
+ *           zero together with being in the chain
+ *   slab    guards the free list and the high-water mark
+ *   cache   guards which inodes are in the descriptor cache, and fd of those that may be in it
+ */
+#ifndef VIOFS_INODE_TABLE_H
+#define VIOFS_INODE_TABLE_H
+
+#include <pthread.h>
+
+#include "fdbudget.h"
+#include "inode.h"
+#include "mounts.h"
+
+#define INODE_SHARDS        64
+#define INODE_ROOT          1u /* slab index, as FUSE_ROOT_ID; index 0 ends a chain */
+#define INODE_BUCKETS_MIN   64u
+#define INODE_CACHE_NO_SLOT UINT32_MAX
+
+struct inode_shard {
+    _Alignas(64) pthread_mutex_t lock;
+    uint32_t *buckets; /* slab indices */
+    uint32_t mask;     /* bucket count - 1 */
+    uint32_t count;
+};
+
+/* The bounded cache of O_PATH descriptors of inodes that file handles stand for. */
+struct inode_cache {
+    _Alignas(64) pthread_mutex_t lock;
+    uint32_t *slots; /* slab indices */
+    uint32_t capacity;
+    uint32_t used;
+    uint32_t hand; /* where the next search for a cold one begins */
+};
+
+struct inode_table {
+    struct fuse_server *server;
+    struct inode *slab;
+    struct mounts *mounts;
+    struct inode_shard shards[INODE_SHARDS];
+    struct inode_cache cache;
+
+    _Alignas(64) pthread_mutex_t slab_lock;
+    _Atomic uint32_t high; /* slots below it were used at some time */
+    uint32_t free;         /* first of the free list */
+    uint32_t live;         /* slots in use */
+};
+
+/* inode_fd.c: offers fd to be the inode's cached descriptor. False: not wanted, the caller keeps
+ * it. */
+bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd);
+/* Takes the inode's descriptor away from it, wherever it is from; -1: it has none. */
+int inode_cache_remove(struct inode_table *table, struct inode *inode);
+
+/* inode_lookup.c: the shard of an identity, and taking an inode out of its chain (locked). */
+struct inode_shard *inode_shard_of(struct inode_table *table, uint32_t mount, uint64_t dev,
+                                   uint64_t ino);
+void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, struct inode *inode);
+
+/* inode.c: a slot for a new inode; NULL at INODES_MAX. */
+struct inode *inode_slot_take(struct inode_table *table);
+
+#endif

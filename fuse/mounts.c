@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "host_path.h"
+#include "inode.h"
+#include "log.h"
+#include "scope.h"
+
+struct mount {
+    uint64_t id;
+    uint64_t references; /* inodes of this mount; 0: a free entry */
+    int fd;              /* -1: file handles cannot be used here */
+};
+
+struct mounts {
+    enum file_handles_mode mode;
+    pthread_mutex_t lock; /* guards used, references and ids of free entries */
+    uint32_t used;        /* entries ever used; the rest is untouched */
+    struct mount entries[MOUNTS_MAX];
+};
+
+int mounts_new(enum file_handles_mode mode, struct mounts **ret_mounts)
+{
+    struct mounts *mounts = calloc(1, sizeof(*mounts));
+    if (!mounts)
+        return -ENOMEM;
+    mounts->mode = mode;
+    pthread_mutex_init(&mounts->lock, NULL);
+    *ret_mounts = mounts;
+    return 0;
+}
+
+void mounts_free(struct mounts *mounts)
+{
+    if (!mounts)
+        return;
+    for (uint32_t i = 0; i < mounts->used; i++) {
+        if (mounts->entries[i].references && mounts->entries[i].fd >= 0)
+            close(mounts->entries[i].fd);
+    }
+    free(mounts);
+}
+
+/*
+ * Opens a descriptor that file handles of this mount can be opened through, and proves that they
+ * can: file systems, user namespaces and capabilities all have their say in it.
+ */
+static int probe_handles(int fd, unsigned mode, const struct host_fh *handle, int *ret_mount_fd)
+{
+    /* Only these two are ever opened; a mount whose first file is another does without. */
+    if (!S_ISDIR(mode) && !S_ISREG(mode))
+        return -EOPNOTSUPP;
+    autoclose int mount_fd = -1;
+    int error = host_reopen(fd, O_RDONLY | O_NONBLOCK, &mount_fd);
+    if (error)
+        return error;
+    autoclose int proof = -1;
+    error = host_fh_open(mount_fd, handle->type, handle->bytes, handle->length, O_PATH, &proof);
+    if (error)
+        return error;
+    *ret_mount_fd = steal_fd(&mount_fd);
+    return 0;
+}
+
+static struct mount *find_locked(struct mounts *mounts, uint64_t mount_id, struct mount **ret_free)
+{
+    *ret_free = mounts->used < MOUNTS_MAX ? &mounts->entries[mounts->used] : NULL;
+    for (uint32_t i = 0; i < mounts->used; i++) {
+        struct mount *entry = &mounts->entries[i];
+        if (!entry->references)
+            *ret_free = entry;
+        else if (entry->id == mount_id)
+            return entry;
+    }
+    return NULL;
+}
+
+static int add_locked(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
+                      const struct host_fh *handle, struct mount *entry)
+{
+    int mount_fd = -1;
+    int error = -EOPNOTSUPP;
+    if (mounts->mode != FILE_HANDLES_NEVER && handle->length)
+        error = probe_handles(fd, mode, handle, &mount_fd);
+    if (error && mounts->mode == FILE_HANDLES_MANDATORY)
+        return -EOPNOTSUPP;
+    if (error && mounts->mode == FILE_HANDLES_PREFER)
+        log_limited(LOG_LEVEL_INFO,
+                    "mount %llu has no usable file handles: a descriptor is held for each inode",
+                    (unsigned long long)mount_id);
+    *entry = (struct mount){.id = mount_id, .fd = mount_fd};
+    if (entry == &mounts->entries[mounts->used])
+        mounts->used++;
+    return 0;
+}
+
+int mounts_take(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
+                uint32_t *ret_mount, struct host_fh *ret_handle)
+{
+    ret_handle->length = 0;
+    if (mounts->mode != FILE_HANDLES_NEVER && host_fh_get(fd, ret_handle) < 0)
+        ret_handle->length = 0;
+
+    int error = 0;
+    pthread_mutex_lock(&mounts->lock);
+    struct mount *unused;
+    struct mount *entry = find_locked(mounts, mount_id, &unused);
+    if (!entry) {
+        entry = unused;
+        error = entry ? add_locked(mounts, mount_id, fd, mode, ret_handle, entry) : -ENFILE;
+    }
+    if (!error) {
+        entry->references++;
+        *ret_mount = (uint32_t)(entry - mounts->entries);
+        if (entry->fd < 0 || ret_handle->length > INODE_HANDLE_MAX)
+            ret_handle->length = 0;
+    }
+    pthread_mutex_unlock(&mounts->lock);
+    return error;
+}
+
+void mounts_drop(struct mounts *mounts, uint32_t mount)
+{
+    autoclose int fd = -1;
+    pthread_mutex_lock(&mounts->lock);
+    struct mount *entry = &mounts->entries[mount];
+    if (--entry->references == 0)
+        fd = steal_fd(&entry->fd);
+    pthread_mutex_unlock(&mounts->lock);
+}
+
+uint64_t mounts_id(const struct mounts *mounts, uint32_t mount)
+{
+    return mounts->entries[mount].id;
+}
+
+int mounts_fd(const struct mounts *mounts, uint32_t mount)
+{
+    return mounts->entries[mount].fd;
+}
+
+bool mounts_find(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount)
+{
+    struct mount *unused;
+    pthread_mutex_lock(&mounts->lock);
+    struct mount *entry = find_locked(mounts, mount_id, &unused);
+    if (entry)
+        *ret_mount = (uint32_t)(entry - mounts->entries);
+    pthread_mutex_unlock(&mounts->lock);
+    return entry != NULL;
+}

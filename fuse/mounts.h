@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * mounts: the file systems that the share is made of, by mount id.
+ *
+ * An entry holds a descriptor on its mount, for open_by_handle_at(), which also keeps the mount id
+ * from being reused. It lives as long as an inode of the mount is known to the guest.
+ *
+ * Owner: the inode table. Any thread; adding and dropping take the table's lock, reading an entry
+ * that one of one's own inodes refers to takes none.
+ */
+#ifndef VIOFS_MOUNTS_H
+#define VIOFS_MOUNTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host_fh.h"
+#include "settings.h"
+
+#define MOUNTS_MAX 4096
+
+struct mounts;
+
+int mounts_new(enum file_handles_mode mode, struct mounts **ret_mounts);
+void mounts_free(struct mounts *mounts);
+
+/*
+ * Takes a reference on the mount of an inode: fd is an O_PATH descriptor of it, mode its type.
+ * On success *ret_handle has the inode's file handle; length 0: it has none that we can use, so a
+ * descriptor must be its reference. Returns 0, -ENFILE when MOUNTS_MAX are in use, or -EOPNOTSUPP
+ * when handles are mandatory and this file system has none.
+ */
+int mounts_take(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
+                uint32_t *ret_mount, struct host_fh *ret_handle);
+void mounts_drop(struct mounts *mounts, uint32_t mount);
+
+/* The id of a mount that one of the caller's inodes refers to. */
+uint64_t mounts_id(const struct mounts *mounts, uint32_t mount);
+
+/* The descriptor for open_by_handle_at(); -1: none. */
+int mounts_fd(const struct mounts *mounts, uint32_t mount);
+
+/* Finds a mount by id. Returns true and its index, or false. */
+bool mounts_find(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount);
+
+#endif
