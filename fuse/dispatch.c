@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * From a chain of guest memory to a handler and back: the columns of opcodes.def are enforced
+ * here, and nowhere else. What a handler sees has been copied once, is long enough, comes in the
+ * right state, and names an inode that the guest knows.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "server.h"
+
+enum {
+    F_ANY_STATE = 1 << 0,
+    F_NO_REPLY = 1 << 1,
+    F_MODIFIES = 1 << 2,
+    F_TAIL = 1 << 3,
+    F_MAY_BLOCK = 1 << 4,
+    F_NO_NODE = 1 << 5,
+};
+
+struct opcode_row {
+    fuse_op *handler; /* NULL: not served */
+    const char *name;
+    uint16_t args_size;
+    uint16_t flags;
+};
+
+static const struct opcode_row rows[] = {
+#define OPCODE(number, label, function, size, bits) \
+    [number] = {.handler = function, .name = #label, .args_size = size, .flags = bits},
+#include "opcodes.def"
+#undef OPCODE
+};
+
+#define OPCODE(number, label, function, size, bits) \
+    _Static_assert((size) <= FUSE_ARGS_MAX, "FUSE_ARGS_MAX is too small for " #label);
+#include "opcodes.def"
+#undef OPCODE
+
+static const struct opcode_row *row_of(uint32_t opcode)
+{
+    if (opcode >= sizeof(rows) / sizeof(rows[0]) || !rows[opcode].handler)
+        return NULL;
+    return &rows[opcode];
+}
+
+/* Takes the header, and holds the request to the length that it states. */
+static int take_header(struct fuse_req *req)
+{
+    size_t whole = req->in.left;
+    int error = wire_in_copy(&req->in, &req->header, sizeof(req->header));
+    if (error)
+        return error;
+    if (req->header.len < sizeof(req->header) || req->header.len > whole)
+        return -EINVAL;
+    req->in.left = req->header.len - sizeof(req->header);
+    return 0;
+}
+
+/* Whether the request may be served now at all. */
+static int admit(struct fuse_req *req, const struct opcode_row *row)
+{
+    const struct fuse_server *server = req->server;
+    if (!(row->flags & F_ANY_STATE) &&
+        !atomic_load_explicit(&server->session.ready, memory_order_acquire))
+        return -EIO;
+    if ((row->flags & F_MODIFIES) && server->settings->readonly)
+        return -EROFS;
+    return 0;
+}
+
+/* Copies what the handler decides upon into private memory. */
+static int take_arguments(struct fuse_req *req, const struct opcode_row *row)
+{
+    int error = wire_in_copy(&req->in, req->args.bytes, row->args_size);
+    if (error)
+        return error;
+    if (!(row->flags & F_TAIL))
+        return 0;
+    if (req->in.left > FUSE_TAIL_MAX)
+        return -E2BIG;
+    req->tail_left = req->in.left;
+    req->tail = req->thread->tail;
+    return wire_in_copy(&req->in, req->thread->tail, req->tail_left);
+}
+
+static int run(struct fuse_req *req, const struct opcode_row *row)
+{
+    int error = admit(req, row);
+    if (!error)
+        error = take_arguments(req, row);
+    if (!error && !(row->flags & F_NO_NODE))
+        error = inode_get(req->server->inodes, req->header.nodeid, &req->inode);
+    if (error)
+        return error;
+    const struct fuse_thread_hooks *hooks = &req->thread->hooks;
+    if ((row->flags & F_MAY_BLOCK) && hooks->may_block)
+        hooks->may_block(hooks->argument);
+    return row->handler(req);
+}
+
+static void close_temporaries(struct fuse_thread *thread)
+{
+    while (thread->temporary_count)
+        close(thread->temporary[--thread->temporary_count]);
+}
+
+/* Runs the request inside an epoch: everything that it finds in the tables lasts until its end. */
+static int run_inside(struct fuse_req *req, const struct opcode_row *row)
+{
+    struct fuse_thread *thread = req->thread;
+    epoch_enter(req->server->epochs, thread->epoch);
+    int error = run(req, row);
+    close_temporaries(thread);
+    epoch_leave(req->server->epochs, thread->epoch);
+    return error;
+}
+
+size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    struct fuse_req req;
+    req.thread = thread;
+    req.server = thread->server;
+    req.inode = NULL;
+    req.tail = NULL;
+    req.tail_left = 0;
+    req.header.unique = 0;
+    wire_in_start(&req.in, chain->readable, chain->readable_count);
+    wire_out_start(&req.out, chain->writable, chain->writable_count);
+
+    int error = take_header(&req);
+    if (error)
+        return wire_out_finish(&req.out, req.header.unique, error);
+    const struct opcode_row *row = row_of(req.header.opcode);
+    if (!row)
+        return wire_out_finish(&req.out, req.header.unique, -ENOSYS);
+    if (row->flags & F_NO_REPLY) {
+        run_inside(&req, row);
+        return 0;
+    }
+    /* A change whose outcome nobody can be told is better not made. */
+    if (req.out.header_count == 0)
+        return 0;
+    error = run_inside(&req, row);
+    log_trace("%s node %llu: %s", row->name, (unsigned long long)req.header.nodeid,
+              error ? strerrorname_np(-error) : "ok");
+    return wire_out_finish(&req.out, req.header.unique, error);
+}
+
+int req_string(struct fuse_req *req, const char **ret_string)
+{
+    const char *end = memchr(req->tail, '\0', req->tail_left);
+    if (!end)
+        return -EINVAL;
+    *ret_string = req->tail;
+    req->tail_left -= (size_t)(end + 1 - req->tail);
+    req->tail = end + 1;
+    return 0;
+}
+
+int req_name(struct fuse_req *req, const char **ret_name)
+{
+    const char *name;
+    int error = req_string(req, &name);
+    if (error)
+        return error;
+    size_t length = (size_t)(req->tail - name) - 1;
+    if (length == 0 || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return -EINVAL;
+    if (length > NAME_MAX)
+        return -ENAMETOOLONG;
+    *ret_name = name;
+    return 0;
+}
+
+int req_bytes(struct fuse_req *req, size_t length, const void **ret_bytes)
+{
+    if (length > req->tail_left)
+        return -EINVAL;
+    *ret_bytes = req->tail;
+    req->tail += length;
+    req->tail_left -= length;
+    return 0;
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The server's and the threads' birth and end. */
+#include "server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "scope.h"
+
+/*
+ * Descriptors that are not the guest's to use: sockets, memory, four for each of 64 queues, and
+ * what threads open for the length of a request.
+ */
+#define FDS_RESERVED 1024
+
+static int budget_init(struct fd_budget *budget)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    rlim_t most = limit.rlim_cur == RLIM_INFINITY ? HANDLES_MAX : limit.rlim_cur;
+    rlim_t reserved = most / 4 < FDS_RESERVED ? most / 4 : FDS_RESERVED;
+    if (most - reserved > HANDLES_MAX)
+        most = HANDLES_MAX + reserved;
+    budget->limit = (int)(most - reserved);
+    return 0;
+}
+
+static int tables_init(struct fuse_server *server, int share_fd)
+{
+    size_t size =
+        (size_t)INODES_MAX * sizeof(struct inode) + (size_t)HANDLES_MAX * sizeof(struct handle);
+    int error = arena_new(size, &server->arena);
+    if (!error)
+        error = epochs_new(FUSE_THREADS_MAX, &server->epochs);
+    if (!error)
+        error = handle_table_new(server, &server->handles);
+    if (!error)
+        error = inode_table_new(server, share_fd, &server->inodes);
+    return error;
+}
+
+int fuse_server_new(const struct settings *settings, const struct fuse_server_fds *fds,
+                    struct fuse_server **ret_server)
+{
+    autoclose int share = fds->share;
+    autoclose int proc_fd = fds->proc_fd;
+    autoclose int mountinfo = fds->mountinfo;
+
+    struct fuse_server *server = aligned_alloc(64, (sizeof(*server) + 63) / 64 * 64);
+    if (!server)
+        return -ENOMEM;
+    *server = (struct fuse_server){.settings = settings, .share_fd = share};
+    const char *what = "the descriptor limit";
+    int error = budget_init(&server->budget);
+    if (!error) {
+        what = "/proc/self/fd";
+        error = fchdir(proc_fd) < 0 ? -errno : 0;
+    }
+    if (!error) {
+        what = settings->file_handles == FILE_HANDLES_MANDATORY
+                   ? "the state tables (--inode-file-handles=mandatory needs CAP_DAC_READ_SEARCH "
+                     "and a file system with file handles)"
+                   : "the state tables";
+        error = tables_init(server, share);
+    }
+    if (error) {
+        log_error("cannot set up %s: %s", what, strerror(-error));
+        server->share_fd = -1;
+        fuse_server_free(server);
+        return error;
+    }
+    steal_fd(&share);
+    *ret_server = server;
+    return 0;
+}
+
+void fuse_server_free(struct fuse_server *server)
+{
+    if (!server)
+        return;
+    if (server->handles && server->inodes)
+        fuse_server_reset(server);
+    epochs_free(server->epochs);
+    handle_table_free(server->handles);
+    inode_table_free(server->inodes);
+    arena_free(server->arena);
+    scope_close(&server->share_fd);
+    free(server);
+}
+
+void fuse_server_reset(struct fuse_server *server)
+{
+    session_end(server);
+    epoch_reclaim(server->epochs);
+}
+
+int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *hooks,
+                    struct fuse_thread **ret_thread)
+{
+    struct fuse_thread *thread = calloc(1, sizeof(*thread));
+    if (!thread)
+        return -ENOMEM;
+    thread->server = server;
+    if (hooks)
+        thread->hooks = *hooks;
+    thread->tail = malloc(FUSE_TAIL_MAX);
+    thread->buffer = malloc(FUSE_BUFFER_SIZE);
+    int error = thread->tail && thread->buffer ? 0 : -ENOMEM;
+    if (!error)
+        error = host_cred_init(&thread->cred);
+    if (!error)
+        error = epoch_slot_take(server->epochs, &thread->epoch);
+    if (error) {
+        fuse_thread_free(thread);
+        return error;
+    }
+    *ret_thread = thread;
+    return 0;
+}
+
+void fuse_thread_free(struct fuse_thread *thread)
+{
+    if (!thread)
+        return;
+    epoch_slot_put(thread->epoch);
+    free(thread->tail);
+    free(thread->buffer);
+    free(thread);
+}
+
+void thread_close_later(struct fuse_thread *thread, int fd)
+{
+    if (thread->temporary_count == THREAD_TEMPORARY_MAX) {
+        /* Cannot happen while no operation touches more inodes than that; never a wrong file. */
+        log_limited(LOG_LEVEL_ERROR, "a request uses more inodes than foreseen: descriptor kept");
+        return;
+    }
+    thread->temporary[thread->temporary_count++] = fd;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The server's and the threads' insides, for fuse/ alone.
+ *
+ * struct fuse_server: owner main, lives as long as the process; its tables do their own locking.
+ * The working directory is /proc/self/fd from its birth on, so that "17" names descriptor 17.
+ * struct fuse_thread: owner and only user is one thread.
+ */
+#ifndef VIOFS_SERVER_H
+#define VIOFS_SERVER_H
+
+#include "arena.h"
+#include "epoch.h"
+#include "fdbudget.h"
+#include "handle.h"
+#include "host_cred.h"
+#include "inode.h"
+#include "request.h"
+#include "session.h"
+
+struct fuse_server {
+    const struct settings *settings;
+    int share_fd; /* O_PATH; the root inode uses it */
+    struct arena *arena;
+    struct epochs *epochs;
+    struct fd_budget budget; /* descriptors that the guest can make us hold */
+    struct inode_table *inodes;
+    struct handle_table *handles;
+    struct session session;
+};
+
+/* No operation touches more inodes than a rename: two parents, and what it names. */
+#define THREAD_TEMPORARY_MAX 4
+
+struct fuse_thread {
+    struct fuse_server *server;
+    struct fuse_thread_hooks hooks;
+    struct epoch_slot *epoch;
+    struct host_cred cred;               /* what this thread's credentials are right now */
+    char *tail;                          /* FUSE_TAIL_MAX bytes: the tail of the running request */
+    char *buffer;                        /* FUSE_BUFFER_SIZE bytes for an operation's own use */
+    int temporary[THREAD_TEMPORARY_MAX]; /* descriptors to close when the request ends */
+    unsigned temporary_count;
+};
+
+/* Closes fd when the running request ends: for what the request uses and no table keeps. */
+void thread_close_later(struct fuse_thread *thread, int fd);
+
+/* An operation's scratch memory: a full xattr value or list, or a directory block. */
+#define FUSE_BUFFER_SIZE (65536 + 4096)
+
+#endif

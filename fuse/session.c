@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* INIT, DESTROY, and the requests that belong to no file. */
+#include "session.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cachepol.h"
+#include "log.h"
+#include "server.h"
+
+#define PAGE_BYTES                  4096u
+
+/* Requests that the guest may have under way in the background; it congests at three quarters. */
+#define MAX_BACKGROUND              UINT16_MAX
+#define CONGESTION_THRESHOLD        (MAX_BACKGROUND / 4 * 3)
+
+/* Without MAX_PAGES (before 7.28) a request has 32 pages. */
+#define MAX_WRITE_WITHOUT_MAX_PAGES (32 * PAGE_BYTES)
+
+/* What we would like to use, whatever the guest can. */
+static uint64_t wanted_flags(const struct settings *settings)
+{
+    uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
+                     FUSE_AUTO_INVAL_DATA | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
+                     FUSE_INIT_EXT;
+    if (cachepol_readdirplus(settings))
+        flags |= FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
+    if (settings->announce_submounts)
+        flags |= FUSE_SUBMOUNTS;
+    if (settings->writeback)
+        flags |= FUSE_WRITEBACK_CACHE;
+    if (settings->killpriv_v2)
+        flags |= FUSE_HANDLE_KILLPRIV_V2;
+    if (settings->allow_mmap)
+        flags |= FUSE_ABI_DIRECT_IO_ALLOW_MMAP;
+    return flags;
+}
+
+void session_end(struct fuse_server *server)
+{
+    atomic_store_explicit(&server->session.ready, false, memory_order_release);
+    handle_release_all(server->handles);
+    inode_forget_all(server->inodes);
+}
+
+static int reply_version_only(struct fuse_req *req)
+{
+    struct fuse_init_out out = {.major = FUSE_ABI_MAJOR, .minor = FUSE_ABI_MINOR};
+    return req_reply(req, out);
+}
+
+int op_init(struct fuse_req *req)
+{
+    struct fuse_server *server = req->server;
+    struct fuse_init_in in = req->args.init;
+    in.flags2 = 0;
+    /* The rest of the structure came with INIT_EXT; a guest may set the bit and send the short
+     * form. */
+    if (req->in.left >= sizeof(in.flags2) && (in.flags & FUSE_INIT_EXT)) {
+        int error = wire_in_copy(&req->in, &in.flags2, sizeof(in.flags2));
+        if (error)
+            return error;
+    }
+    if (in.major > FUSE_ABI_MAJOR)
+        return reply_version_only(req); /* the guest comes again with ours */
+    if (in.major < FUSE_ABI_MAJOR || in.minor < FUSE_ABI_MIN_MINOR) {
+        log_limited(LOG_LEVEL_ERROR, "the guest speaks FUSE %u.%u, which is older than %u.%u",
+                    in.major, in.minor, FUSE_ABI_MAJOR, FUSE_ABI_MIN_MINOR);
+        return -EPROTO;
+    }
+
+    /* A guest that restarts without DESTROY: whatever it knew, it knows no more. */
+    session_end(server);
+    uint64_t flags = ((uint64_t)in.flags2 << 32 | in.flags) & wanted_flags(server->settings);
+    struct session *session = &server->session;
+    session->minor = in.minor < FUSE_ABI_MINOR ? in.minor : FUSE_ABI_MINOR;
+    session->max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
+    atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
+    struct fuse_init_out out = {
+        .major = FUSE_ABI_MAJOR,
+        .minor = FUSE_ABI_MINOR,
+        .max_readahead = in.max_readahead,
+        .flags = (uint32_t)flags,
+        .flags2 = (uint32_t)(flags >> 32),
+        .max_background = MAX_BACKGROUND,
+        .congestion_threshold = CONGESTION_THRESHOLD,
+        .max_write = session->max_write,
+        .max_pages = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE / PAGE_BYTES : 0,
+        .time_gran = 1,
+    };
+    int error = req_reply(req, out);
+    if (error)
+        return error;
+    atomic_store_explicit(&session->ready, true, memory_order_release);
+    log_debug("INIT: the guest speaks FUSE %u.%u, flags %#llx in use", in.major, in.minor,
+              (unsigned long long)flags);
+    return 0;
+}
+
+int op_destroy(struct fuse_req *req)
+{
+    session_end(req->server);
+    return 0;
+}
+
+/* Nothing that this server does waits for ever, so there is nothing to interrupt. */
+int op_interrupt(struct fuse_req *req)
+{
+    (void)req;
+    return 0;
+}
+
+int op_forget(struct fuse_req *req)
+{
+    inode_forget(req->thread, req->header.nodeid, req->args.forget.nlookup);
+    return 0;
+}
+
+int op_batch_forget(struct fuse_req *req)
+{
+    for (uint32_t i = 0; i < req->args.batch_forget.count; i++) {
+        struct fuse_forget_one one;
+        int error = wire_in_copy(&req->in, &one, sizeof(one));
+        if (error)
+            return error;
+        inode_forget(req->thread, one.nodeid, one.nlookup);
+    }
+    return 0;
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * session: what INIT negotiated with the guest's kernel.
+ *
+ * Owner: the server. Written by INIT and DESTROY, read by every request; `ready` is stored last
+ * and loaded first, so a request that sees it set sees the rest.
+ */
+#ifndef VIOFS_SESSION_H
+#define VIOFS_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session {
+    atomic_bool ready;
+    uint32_t minor;
+    _Atomic uint64_t flags; /* FUSE_* INIT flags, flags2 in the upper half */
+    uint32_t max_write;     /* bytes */
+};
+
+/* Requests of this size are the largest that we serve: max_write and max_pages follow from it. */
+#define SESSION_MAX_WRITE (1u << 20)
+
+struct fuse_server;
+
+/* Ends the session: the guest's handles and inodes are given up, and requests wait for INIT. */
+void session_end(struct fuse_server *server);
+
+static inline bool session_has(const struct session *session, uint64_t flag)
+{
+    return (atomic_load_explicit(&session->flags, memory_order_relaxed) & flag) != 0;
+}
+
+#endif
