@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "options_table.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "scope.h"
+
+#define FIELD(name) .offset = offsetof(struct settings, name)
+
+const char *const option_sections[SECTION_COUNT] = {
+    [SECTION_SHARE] = "What is shared, and with whom",
+    [SECTION_FS] = "File system",
+    [SECTION_SANDBOX] = "Sandbox",
+    [SECTION_THREADS] = "Queues and threads",
+    [SECTION_LOG] = "Log",
+    [SECTION_INFO] = "Information",
+    [SECTION_COMPAT] = "Compatibility",
+    [SECTION_LATER] = "Known, but not there yet",
+};
+
+static const struct option_choice cache_choices[] = {
+    {"auto", CACHE_AUTO, false},
+    {"always", CACHE_ALWAYS, false},
+    {"never", CACHE_NEVER, false},
+    {"metadata", CACHE_METADATA, false},
+    {NULL, 0, false},
+};
+
+static const struct option_choice sandbox_choices[] = {
+    {"namespace", SANDBOX_NAMESPACE, false},
+    {"chroot", SANDBOX_CHROOT, false},
+    {"none", SANDBOX_NONE, false},
+    {NULL, 0, false},
+};
+
+static const struct option_choice seccomp_choices[] = {
+    {"kill", SECCOMP_KILL, false},
+    {"log", SECCOMP_LOG, false},
+    {"trap", SECCOMP_TRAP, false},
+    {"none", SECCOMP_NONE, false},
+    {NULL, 0, false},
+};
+
+static const struct option_choice file_handles_choices[] = {
+    {"never", FILE_HANDLES_NEVER, false},
+    {"prefer", FILE_HANDLES_PREFER, false},
+    {"mandatory", FILE_HANDLES_MANDATORY, false},
+    {"fallback", FILE_HANDLES_PREFER, true},
+    {NULL, 0, false},
+};
+
+static const struct option_choice log_level_choices[] = {
+    {"error", LOG_LEVEL_ERROR, false},
+    {"warn", LOG_LEVEL_WARN, false},
+    {"info", LOG_LEVEL_INFO, false},
+    {"debug", LOG_LEVEL_DEBUG, false},
+    {"trace", LOG_LEVEL_TRACE, false},
+    {"off", LOG_LEVEL_OFF, false},
+    {NULL, 0, false},
+};
+
+/* The values that switch a feature off which is not there yet; all others are refused. */
+static const struct option_choice never_choices[] = {
+    {"never", 0, false},
+    {NULL, 0, false},
+};
+
+static const struct option_choice no_choices[] = {
+    {NULL, 0, false},
+};
+
+const struct option_row option_rows[] = {
+    /* What is shared, and with whom. */
+    {
+        .name = "shared-dir",
+        .section = SECTION_SHARE,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "directory",
+        .apply = apply_string,
+        FIELD(shared_dir),
+        .help = "The directory that the guest sees. Required.",
+    },
+    {
+        .name = "socket-path",
+        .section = SECTION_SHARE,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "path",
+        .apply = apply_string,
+        FIELD(socket_path),
+        .help = "The UNIX socket to make and to listen on. A stale one is replaced. The process id "
+                "is written to path.pid, which stays locked while the daemon lives.",
+    },
+    {
+        .name = "socket-group",
+        .section = SECTION_SHARE,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "group",
+        .apply = apply_string,
+        FIELD(socket_group),
+        .help = "The group that may connect to the socket as well as its owner.",
+    },
+    {
+        .name = "fd",
+        .section = SECTION_SHARE,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "number",
+        .apply = apply_fd,
+        FIELD(listen_fd),
+        .help = "An inherited descriptor of a listening UNIX socket, instead of --socket-path. "
+                "With neither, the socket of a systemd socket unit (LISTEN_FDS) is taken.",
+    },
+    {
+        .name = "tag",
+        .section = SECTION_SHARE,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "name",
+        .apply = apply_tag,
+        FIELD(tag),
+        .help = "The name by which the guest mounts the share, 1 to 36 bytes. Only for VMMs that "
+                "take the device's configuration from here; others have an option of their own.",
+    },
+    {
+        .name = "persistent",
+        .section = SECTION_SHARE,
+        .apply = apply_flag,
+        FIELD(persistent),
+        .flag = true,
+        .help = "Listen again after the VMM has left, with a clean session, instead of ending.",
+    },
+
+    /* File system. */
+    {
+        .name = "cache",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "policy",
+        .default_text = "auto",
+        .apply = apply_choice,
+        FIELD(cache),
+        .choices = cache_choices,
+        .help = "How much the guest may keep. never: nothing, data bypasses its page cache. "
+                "metadata: names and attributes, no data. auto: both, for a short time and while a "
+                "file is open. always: both, without asking again, for a share that nobody else "
+                "changes.",
+    },
+    {
+        .name = "inode-file-handles",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "when",
+        .default_text = "prefer",
+        .apply = apply_choice,
+        FIELD(file_handles),
+        .choices = file_handles_choices,
+        .help = "How files that the guest knows are remembered. never: each by an open "
+                "descriptor. prefer: by a file handle where the file system has them and we may "
+                "use them. mandatory: by a file handle, or not at all.",
+    },
+    {
+        .name = "xattr",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(xattr),
+        .flag = true,
+        .help = "Let the guest read and write extended attributes.",
+    },
+    {
+        .name = "readonly",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(readonly),
+        .flag = true,
+        .help = "The guest cannot change anything, whatever it tries.",
+    },
+    {
+        .name = "announce-submounts",
+        .section = SECTION_FS,
+        .default_text = "on",
+        .apply = apply_flag,
+        FIELD(announce_submounts),
+        .flag = true,
+        .help = "Tell the guest which directories are mount points, so that files of different "
+                "file systems keep different device numbers.",
+    },
+    {
+        .name = "no-announce-submounts",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(announce_submounts),
+        .flag = false,
+        .help = "The share looks like one file system.",
+    },
+    {
+        .name = "no-readdirplus",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(readdirplus),
+        .flag = false,
+        .help = "List directories by name only, without the attributes of their entries.",
+    },
+    {
+        .name = "writeback",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(writeback),
+        .flag = true,
+        .help = "Let the guest collect written data in its page cache. Only for a share that "
+                "nobody else changes.",
+    },
+    {
+        .name = "allow-direct-io",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(allow_direct_io),
+        .flag = true,
+        .help = "Open a file with O_DIRECT on the host when the guest does; else the flag is "
+                "dropped.",
+    },
+    {
+        .name = "allow-mmap",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(allow_mmap),
+        .flag = true,
+        .help = "With --cache=never or metadata: let the guest map files shared. Only for a share "
+                "that nobody else changes.",
+    },
+    {
+        .name = "killpriv-v2",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(killpriv_v2),
+        .flag = true,
+        .help = "Leave it to the host to clear the set-user-id and set-group-id bits and file "
+                "capabilities when a file is written, truncated or given away.",
+    },
+    {
+        .name = "no-killpriv-v2",
+        .section = SECTION_FS,
+        .default_text = "on",
+        .apply = apply_flag,
+        FIELD(killpriv_v2),
+        .flag = false,
+        .help = "Leave that to the guest.",
+    },
+    {
+        .name = "preserve-noatime",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(preserve_noatime),
+        .flag = true,
+        .help = "Pass the guest's O_NOATIME on to the host, which may refuse it to an ordinary "
+                "user; else the flag is dropped.",
+    },
+
+    /* Sandbox. */
+    {
+        .name = "sandbox",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "mode",
+        .default_text = "namespace",
+        .apply = apply_choice,
+        FIELD(sandbox),
+        .choices = sandbox_choices,
+        .help = "What the daemon still sees of the host. namespace: only the shared directory, in "
+                "mount, pid, network, IPC and UTS namespaces of its own, and in a user namespace "
+                "when not started as root. chroot: only the shared directory, for containers; "
+                "needs CAP_SYS_CHROOT. none: everything.",
+    },
+    {
+        .name = "seccomp",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "action",
+        .default_text = "kill",
+        .apply = apply_choice,
+        FIELD(seccomp),
+        .choices = seccomp_choices,
+        .help = "What a system call leads to that the daemon has no need of. kill: the daemon's "
+                "end. log: a line in the audit log. trap: the signal SIGSYS, for debuggers. none: "
+                "nothing, there is no filter.",
+    },
+    {
+        .name = "modcaps",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "list",
+        .apply = apply_modcaps,
+        .help = "Keep (+) or drop (-) further capabilities, for example +sys_admin:-mknod. Kept by "
+                "default, as far as the daemon was started with them: chown, dac_override, fowner, "
+                "fsetid, setgid, setuid, mknod, setfcap, and dac_read_search unless "
+                "--inode-file-handles=never.",
+    },
+    {
+        .name = "rlimit-nofile",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "count",
+        .default_text = "1000000, or less where the system wants less",
+        .apply = apply_rlimit,
+        .max = INT32_MAX,
+        .help = "The limit of open files; 0 leaves it alone.",
+    },
+    {
+        .name = "uid-map",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = ":inside:outside:count:",
+        .apply = apply_id_map,
+        FIELD(uid_maps),
+        .help = "Run in a user namespace where count user ids from inside stand for those from "
+                "outside on the host. May be given several times. Ranges that are not the caller's "
+                "own id need newuidmap and an entry in /etc/subuid. An ordinary user who gives "
+                "none gets only the own id, unchanged.",
+    },
+    {
+        .name = "gid-map",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = ":inside:outside:count:",
+        .apply = apply_id_map,
+        FIELD(gid_maps),
+        .help = "The same for group ids, with newgidmap and /etc/subgid.",
+    },
+
+    /* Queues and threads. */
+    {
+        .name = "thread-pool-size",
+        .section = SECTION_THREADS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "count",
+        .default_text = "0",
+        .apply = apply_unsigned,
+        FIELD(thread_pool_size),
+        .max = UINT32_MAX,
+        .help = "Threads beyond the one that each queue has. More than 256 count as 256.",
+    },
+    {
+        .name = "request-queues",
+        .section = SECTION_THREADS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "count",
+        .default_text = "63; with --tag 1",
+        .apply = apply_unsigned,
+        FIELD(request_queues),
+        .min = 1,
+        .max = REQUEST_QUEUES_MAX,
+        .help = "The most request queues that the device has, 1 to 63; each has a thread of its "
+                "own. The VMM says how many of them it uses, but with --tag it is this number that "
+                "the guest is told: make them equal.",
+    },
+
+    /* Log. */
+    {
+        .name = "log-level",
+        .section = SECTION_LOG,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "level",
+        .default_text = "info",
+        .apply = apply_choice,
+        FIELD(log_level),
+        .choices = log_level_choices,
+        .help = "How much is told.",
+    },
+    {
+        .name = "syslog",
+        .section = SECTION_LOG,
+        .apply = apply_flag,
+        FIELD(syslog),
+        .flag = true,
+        .help = "Log to syslog instead of stderr.",
+    },
+
+    /* Information. */
+    {
+        .name = "print-capabilities",
+        .section = SECTION_INFO,
+        .apply = apply_outcome,
+        .max = OPTIONS_CAPABILITIES,
+        .help = "Print what management software wants to know, as JSON, and exit.",
+    },
+    {
+        .name = "help",
+        .letter = 'h',
+        .section = SECTION_INFO,
+        .apply = apply_outcome,
+        .max = OPTIONS_HELP,
+        .help = "Print this and exit.",
+    },
+    {
+        .name = "version",
+        .letter = 'V',
+        .section = SECTION_INFO,
+        .apply = apply_outcome,
+        .max = OPTIONS_VERSION,
+        .help = "Print the version and exit.",
+    },
+
+    /* Compatibility. */
+    {
+        .name = "socket",
+        .section = SECTION_COMPAT,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "path",
+        .apply = apply_string,
+        FIELD(socket_path),
+        .help = "An old name of --socket-path.",
+    },
+    {
+        .letter = 'o',
+        .section = SECTION_COMPAT,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "word[=value],...",
+        .apply = apply_compat,
+        .help = "The syntax of older daemons: source=directory, cache=auto|always|none|metadata, "
+                "loglevel=level, sandbox=mode, modcaps=list; xattr, readdirplus, writeback, "
+                "allow_direct_io, killpriv_v2, announce_submounts, each also with no_ before it; "
+                "no_posix_lock, no_flock. A comma inside a value is doubled.",
+    },
+    {
+        .letter = 'd',
+        .section = SECTION_COMPAT,
+        .apply = apply_debug,
+        .help = "The same as --log-level=debug.",
+    },
+    {
+        .letter = 'f',
+        .section = SECTION_COMPAT,
+        .apply = apply_ignored,
+        .help = "Has no effect: the daemon always stays in the foreground.",
+    },
+
+    /* Known, but not there yet: each is refused, unless its value says "off". */
+    {
+        .name = "posix-acl",
+        .section = SECTION_LATER,
+        .argument = ARGUMENT_OPTIONAL,
+        .metavar = "when",
+        .apply = apply_later,
+        .choices = never_choices,
+        .help = "POSIX access control lists. Only never is accepted.",
+    },
+    {
+        .name = "security-label",
+        .section = SECTION_LATER,
+        .argument = ARGUMENT_OPTIONAL,
+        .metavar = "when",
+        .apply = apply_later,
+        .choices = never_choices,
+        .help = "SELinux labels of new files. Only never is accepted.",
+    },
+    {
+        .name = "xattrmap",
+        .section = SECTION_LATER,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "rules",
+        .apply = apply_later,
+        .choices = no_choices,
+        .help = "Renaming of extended attributes. Refused.",
+    },
+    {
+        .name = "translate-uid",
+        .section = SECTION_LATER,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "rule",
+        .apply = apply_later,
+        .choices = no_choices,
+        .help = "Translation of user ids without a user namespace. Refused; see --uid-map.",
+    },
+    {
+        .name = "translate-gid",
+        .section = SECTION_LATER,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "rule",
+        .apply = apply_later,
+        .choices = no_choices,
+        .help = "The same for group ids. Refused; see --gid-map.",
+    },
+    {
+        .name = "migration-mode",
+        .section = SECTION_LATER,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "mode",
+        .apply = apply_later,
+        .choices = no_choices,
+        .help = "Live migration. Refused.",
+    },
+    {
+        .name = "migration-on-error",
+        .section = SECTION_LATER,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "action",
+        .apply = apply_later,
+        .choices = no_choices,
+        .help = "Live migration. Refused.",
+    },
+    {
+        .name = "migration-verify-handles",
+        .section = SECTION_LATER,
+        .apply = apply_later,
+        .choices = no_choices,
+        .help = "Live migration. Refused.",
+    },
+    {
+        .name = "migration-confirm-paths",
+        .section = SECTION_LATER,
+        .apply = apply_later,
+        .choices = no_choices,
+        .help = "Live migration. Refused.",
+    },
+};
+
+const unsigned option_row_count = ARRAY_SIZE(option_rows);
+
+const struct option_row *option_find(const char *name, size_t length)
+{
+    for (unsigned i = 0; i < option_row_count; i++) {
+        const char *row_name = option_rows[i].name;
+
+        if (row_name && strlen(row_name) == length && !memcmp(row_name, name, length))
+            return &option_rows[i];
+    }
+    return NULL;
+}
