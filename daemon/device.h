@@ -46,7 +46,7 @@ enum device_end {
  *
  * fuse_server_reset() is called after each front-end that left, with no request running.
  *
- * SIGPIPE need not be ignored. The SIGBUS handler is taken over for the rest of the process.
+ * SIGPIPE is ignored and SIGBUS has a handler of ours from then on, for the rest of the process.
  *
  * Returns enum device_end, or a negative errno when the socket cannot be used at all (after one
  * line in the log). A front-end that breaks the protocol is not an error of this call: its
@@ -55,8 +55,8 @@ enum device_end {
  * Prerequisite: the process is sealed (sandbox_seal()). The system calls made inside, beyond
  * the server's own: accept4, clone3/clone and what libc needs to start a thread, close, eventfd2,
  * fcntl(F_GETFL), fstat, fstatfs, futex, getsockopt(SO_ACCEPTCONN), madvise,
- * mmap, mprotect, munmap, poll/ppoll, prctl(PR_SET_NAME), read, recvmsg, rt_sigaction,
- * rt_sigprocmask, sendmsg, write.
+ * mmap, mprotect, munmap, poll/ppoll, prctl(PR_SET_NAME), preadv2, read, recvmsg,
+ * rt_sigaction, rt_sigprocmask, sendto, tgkill (a SIGBUS that was sent), write.
  */
 int device_serve(const struct settings *settings, struct fuse_server *server, int socket_fd,
                  int stop_fd);

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "device_core.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+#include "vu_proto.h"
+
+struct device *device_new(const struct settings *settings, struct fuse_server *server, int stop_fd)
+{
+    struct device *device = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*device));
+    if (!device)
+        return NULL;
+
+    memset(device, 0, sizeof(*device));
+    device->settings = settings;
+    device->server = server;
+    device->stop_fd = stop_fd;
+    device->backchan = BACKCHAN_CLOSED;
+    device->context.server = server;
+    device->context.needs_reset = &device->needs_reset;
+    device->queue_count = 1 + settings->request_queues;
+    if (device->queue_count > DEVICE_QUEUES_MAX)
+        device->queue_count = DEVICE_QUEUES_MAX;
+    device->memory = memmap_new_empty();
+    if (!device->memory) {
+        free(device);
+        return NULL;
+    }
+    for (unsigned i = 0; i < device->queue_count; i++)
+        queue_init(&device->queues[i], i, &device->context);
+    return device;
+}
+
+void device_free(struct device *device)
+{
+    if (!device)
+        return;
+    for (unsigned i = 0; i < device->queue_count; i++)
+        queue_free(&device->queues[i]);
+    backchan_close(&device->backchan);
+    memmap_unref(device->memory);
+    free(device);
+}
+
+uint64_t device_offered_features(const struct device *device)
+{
+    (void)device;
+    return VU_BIT(VIRTIO_F_VERSION_1) | VU_BIT(VIRTIO_RING_F_INDIRECT_DESC) |
+           VU_BIT(VIRTIO_RING_F_EVENT_IDX) | VU_BIT(VU_F_PROTOCOL_FEATURES);
+}
+
+uint64_t device_offered_protocol_features(const struct device *device)
+{
+    uint64_t offered = VU_BIT(VU_PROTOCOL_F_MQ) | VU_BIT(VU_PROTOCOL_F_REPLY_ACK) |
+                       VU_BIT(VU_PROTOCOL_F_BACKEND_REQ) | VU_BIT(VU_PROTOCOL_F_BACKEND_SEND_FD) |
+                       VU_BIT(VU_PROTOCOL_F_RESET_DEVICE) |
+                       VU_BIT(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | VU_BIT(VU_PROTOCOL_F_STATUS);
+
+    /* Without a tag of our own the front-end's configuration space is the right one. */
+    if (device->settings->tag)
+        offered |= VU_BIT(VU_PROTOCOL_F_CONFIG);
+    return offered;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+bool device_stop_asked(struct device *device)
+{
+    struct pollfd stop = {.fd = device->stop_fd, .events = POLLIN};
+
+    if (device->stop_deadline)
+        return true;
+    if (poll(&stop, 1, 0) <= 0)
+        return false;
+    device->stop_deadline = now_ms() + DEVICE_STOP_TIMEOUT_MS;
+    return true;
+}
+
+/*
+ * Waits until fd (-1: nothing) is readable. deadline: absolute milliseconds, -1 for ever; a stop
+ * of the daemon brings it forward. Returns 0 or -ETIMEDOUT.
+ */
+static int wait_until(struct device *device, int fd, int64_t deadline)
+{
+    for (;;) {
+        bool stop = device_stop_asked(device);
+        if (stop && (deadline < 0 || deadline > device->stop_deadline))
+            deadline = device->stop_deadline;
+
+        int64_t left = deadline < 0 ? INT32_MAX : deadline - now_ms();
+        struct pollfd fds[2] = {
+            {.fd = fd, .events = POLLIN},
+            {.fd = stop ? -1 : device->stop_fd, .events = POLLIN},
+        };
+        if (left < 0)
+            left = 0;
+        if (left > INT32_MAX)
+            left = INT32_MAX;
+        int rc = poll(fds, 2, (int)left);
+        if (rc > 0 && fds[0].revents)
+            return 0;
+        if (rc == 0 && deadline >= 0)
+            return -ETIMEDOUT;
+    }
+}
+
+static unsigned pool_threads(const struct queue *queue)
+{
+    return queue->thread_count ? queue->thread_count - 1 : 0;
+}
+
+/* queue_ask_stop() was called. */
+static int wait_stopped(struct device *device, struct queue *queue, int64_t deadline)
+{
+    int rc = wait_until(device, queue->ended_fd, deadline);
+    if (rc < 0) {
+        log_limited(LOG_LEVEL_ERROR, "queue %u: a request hangs in the host", queue->index);
+        return rc;
+    }
+    device->pool_used -= pool_threads(queue);
+    queue_finish_stop(queue);
+    return 0;
+}
+
+int device_stop_queue(struct device *device, struct queue *queue, int timeout_ms)
+{
+    if (!queue->running)
+        return 0;
+    queue_ask_stop(queue);
+    return wait_stopped(device, queue, timeout_ms < 0 ? -1 : now_ms() + timeout_ms);
+}
+
+int device_stop_all(struct device *device, int timeout_ms)
+{
+    int64_t deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+    int result = 0;
+
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        if (device->queues[i].running)
+            queue_ask_stop(&device->queues[i]);
+    }
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        struct queue *queue = &device->queues[i];
+        int rc = queue->running ? wait_stopped(device, queue, deadline) : 0;
+
+        if (rc < 0)
+            result = rc;
+    }
+    return result;
+}
+
+/* This queue's share of --thread-pool-size, among the request queues that have a kick descriptor.
+ */
+static unsigned pool_share(const struct device *device, const struct queue *queue)
+{
+    unsigned queues = 0, place = 0;
+    unsigned pool = device->settings->thread_pool_size;
+
+    if (queue->index == 0)
+        return 0;
+    for (unsigned i = 1; i < device->queue_count; i++) {
+        if (i == queue->index)
+            place = queues;
+        if (device->queues[i].kick_fd >= 0)
+            queues++;
+    }
+    if (queues == 0)
+        return 0;
+
+    unsigned share = pool / queues + (place < pool % queues ? 1 : 0);
+    unsigned left = pool > device->pool_used ? pool - device->pool_used : 0;
+    if (share > left)
+        share = left;
+    return share < QUEUE_THREADS_MAX - 1 ? share : QUEUE_THREADS_MAX - 1;
+}
+
+static void start_queue(struct device *device, struct queue *queue)
+{
+    unsigned thread_count = 1 + pool_share(device, queue);
+
+    int rc = queue_start(queue, device->memory, device->features, thread_count);
+    if (rc < 0)
+        log_limited(LOG_LEVEL_ERROR, "queue %u cannot be started: %s", queue->index, strerror(-rc));
+    else
+        device->pool_used += pool_threads(queue);
+}
+
+/* A broken ring's threads have been told to end by queue_break(). */
+static bool has_ended(const struct queue *queue)
+{
+    struct pollfd ended = {.fd = queue->ended_fd, .events = POLLIN};
+
+    return poll(&ended, 1, 0) > 0;
+}
+
+int device_settle(struct device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        struct queue *queue = &device->queues[i];
+        bool broken = atomic_load(&queue->state) == QUEUE_BROKEN;
+        bool ready = queue_is_ready(queue) && device->features_set && !broken;
+        int rc = 0;
+
+        if (queue->running && broken && has_ended(queue))
+            rc = device_stop_queue(device, queue, 0);
+        else if (queue->running && !ready && !broken)
+            rc = device_stop_queue(device, queue, DEVICE_DRAIN_TIMEOUT_MS);
+        else if (!queue->running && ready && memmap_region_count(device->memory))
+            start_queue(device, queue);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+void device_set_memory(struct device *device, struct memmap *memory)
+{
+    struct memmap *old = device->memory;
+    int64_t deadline = now_ms() + DEVICE_MEMORY_TIMEOUT_MS;
+
+    device->memory = memory;
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        if (device->queues[i].running)
+            queue_change_memory(&device->queues[i], memory);
+    }
+    /* A request that works in memory which stays has no reason to delay the answer. */
+    if (memmap_lost_regions(old, memory)) {
+        while (!memmap_is_sole(old) && now_ms() < deadline && !device_stop_asked(device))
+            wait_until(device, -1, now_ms() + 1);
+        if (!memmap_is_sole(old))
+            log_limited(LOG_LEVEL_WARN, "a request still works in memory that was taken away");
+    }
+    memmap_unref(old);
+}
+
+void device_end_ring(struct queue *queue)
+{
+    queue_set_kick(queue, -1);
+    queue->kicked = false;
+    atomic_store(&queue->state, QUEUE_IDLE);
+}
+
+void device_reset(struct device *device)
+{
+    device->features = 0;
+    device->features_set = false;
+    device->status = 0;
+    atomic_store(&device->needs_reset, false);
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        struct queue *queue = &device->queues[i];
+
+        device_end_ring(queue);
+        queue->enabled = false;
+        queue->layout_size_set = false;
+        queue->layout_addresses_set = false;
+        queue->avail_base = 0;
+        queue->left_over = false;
+    }
+    fuse_server_reset(device->server);
+}

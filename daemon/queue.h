@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * One queue's life: what the front-end told about its ring, the threads that serve it while it
+ * runs, its three event descriptors.
+ *
+ * Owner: the device, which has an array of them. Only the control thread calls the functions
+ * of this header, except where it says otherwise. Two locks, in this order:
+ *
+ *  pop_lock   the pop side of the virtqueue, who is leader, stopping, the kick descriptor.
+ *  push_lock  the push side, the unannounced batch, the call descriptor, which snapshot each
+ *             worker's chain points into (also written with pop_lock held).
+ *
+ * Neither is held across a call that may block. virtqueue and memory change only with both held.
+ *
+ * Leader and followers: one thread, the leader, sleeps on the kick descriptor and takes
+ * chains. It hands the role on when there is more work than itself, and when its own request is
+ * about to block; otherwise it keeps it and runs request after request without waking anybody.
+ */
+#ifndef VIOFS_QUEUE_H
+#define VIOFS_QUEUE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "fuse_server.h"
+#include "memmap.h"
+#include "virtq.h"
+
+/* Threads of one queue, at the most, whatever --thread-pool-size says. */
+#define QUEUE_THREADS_MAX 64
+
+/*
+ * A notification may wait for more completions only while there is more to do, and no longer
+ * than either of these.
+ */
+#define QUEUE_BATCH_MAX   32
+#define QUEUE_BATCH_NS    50000
+
+enum queue_state {
+    QUEUE_IDLE,    /* no threads */
+    QUEUE_RUNNING, /* threads serve the ring */
+    QUEUE_BROKEN,  /* the ring broke the rules: its threads end, nothing in it is touched */
+};
+
+struct queue;
+
+struct worker {
+    struct queue *queue;
+    unsigned number; /* within the queue */
+    pthread_t thread;
+    struct fuse_thread *fuse;
+    struct virtq_slot slot;
+    bool leading; /* only the worker itself looks at it */
+
+    /* Guarded by push_lock. */
+    struct memmap *chain_memory; /* what the running chain points into; NULL: no chain */
+    bool chain_memory_held;      /* the queue went on to another snapshot: a reference is ours */
+};
+
+/* What a queue needs of the device; the same for all queues. */
+struct queue_context {
+    struct fuse_server *server;
+    atomic_bool *needs_reset; /* set when a ring breaks */
+};
+
+struct queue {
+    unsigned index;
+    const struct queue_context *context;
+
+    /* What the front-end configured. Control thread only. */
+    struct virtq_layout layout;
+    bool layout_size_set;
+    bool layout_addresses_set;
+    uint16_t avail_base;
+    bool enabled;
+    bool running; /* threads exist */
+    /*
+     * The ring is started: by a kick, or because it went on from where a ring stopped that had
+     * chains left whose kick was consumed. Written by the leader (pop_lock) while running.
+     */
+    bool kicked;
+    bool left_over; /* at the last stop there were chains that nobody had taken */
+    unsigned thread_count;
+
+    /* Descriptors; -1: none. */
+    int kick_fd; /* changes only while no thread exists */
+    int call_fd; /* push_lock */
+    bool call_fd_nonblocking;
+    int err_fd;   /* push_lock */
+    int wake_fd;  /* readable: sleeping leader, look again. For one run of the queue */
+    int ended_fd; /* readable: the last thread has left. For one run of the queue */
+
+    pthread_mutex_t pop_lock;
+    pthread_cond_t role_free; /* with pop_lock: followers wait here */
+    pthread_cond_t started;   /* with pop_lock: queue_start() waits here */
+    bool has_leader;
+    bool stopping;
+    bool kick_dead; /* the kick descriptor will never tell anything again */
+    unsigned followers;
+    unsigned threads_up;     /* have reported to queue_start() */
+    unsigned threads_failed; /* of these: could not get what they need */
+    unsigned threads_alive;
+
+    pthread_mutex_t push_lock;
+    unsigned unannounced; /* completions since the last decision about a notification */
+    struct timespec unannounced_since;
+
+    atomic_int state; /* enum queue_state */
+    struct memmap *memory;
+    struct virtq virtq;
+    struct worker *workers; /* thread_count of them */
+};
+
+void queue_init(struct queue *queue, unsigned index, const struct queue_context *context);
+
+/* Closes all descriptors. The queue must not be running. */
+void queue_free(struct queue *queue);
+
+/*
+ * Configuration. Each takes fd over (-1: none, polling), also on failure.
+ * Kick descriptors must be eventfds, pipes or sockets, which can be polled in earnest: -EINVAL
+ * for anything else; -EBUSY while the queue is running.
+ */
+int queue_set_kick(struct queue *queue, int fd);
+int queue_set_call(struct queue *queue, int fd);
+int queue_set_err(struct queue *queue, int fd);
+
+/* True when the front-end has given all that a running queue needs, but for memory. */
+bool queue_is_ready(const struct queue *queue);
+
+/*
+ * Starts thread_count (1 to QUEUE_THREADS_MAX) threads on the ring, which lies in memory (a
+ * reference is taken). features: as negotiated. Returns 0 when at least one thread serves; a
+ * negative errno otherwise, with everything as before the call.
+ */
+int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
+                unsigned thread_count);
+
+/* Tells the threads to end when their running request is answered. Does not wait. */
+void queue_ask_stop(struct queue *queue);
+
+/* After ended_fd became readable: joins the threads, keeps avail_base, lets go of memory. */
+void queue_finish_stop(struct queue *queue);
+
+/*
+ * Moves a running queue to another snapshot, between two requests; those that run keep the old one
+ * pinned until they are answered. A ring that is not in the new snapshot breaks the queue.
+ */
+void queue_change_memory(struct queue *queue, struct memmap *memory);
+
+/* Declares the ring broken: logs once, signals the error descriptor, ends the threads. Any thread,
+ * no lock held. */
+void queue_break(struct queue *queue, const char *why);
+
+/* For worker.c. push_lock held: tells the driver of what was given back, if it wants to know. */
+void queue_announce(struct queue *queue);
+
+#endif

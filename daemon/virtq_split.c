@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Theory of operation.
+ *
+ * Three areas: the descriptor table and the available ring belong to the driver, the used ring to
+ * us. The driver fills descriptors and ring entries, then publishes them by its index: we read
+ * that index with acquire order and never look past it. We fill used entries and then publish
+ * our index with release order. Indices run freely from 0 to 65535 and wrap; the entry of index i
+ * is i modulo the size of the queue, which is a power of two.
+ *
+ * Sleeping and notifying are both a pair of "write mine, full fence, read yours", on both sides, so
+ * that at least one side sees the other's write:
+ *  - before sleep we ask for kicks (avail_event = last_avail, or flags without NO_NOTIFY), fence,
+ *    and read the driver's index once more;
+ *  - after publishing used entries we fence and read what the driver asked for (used_event or
+ *    NO_INTERRUPT), while the driver writes that, fences and looks at our index once more.
+ * With EVENT_IDX an index is an event when it lies between the old and the new position;
+ * vring_need_event() does that arithmetic modulo 65536. While awake we leave avail_event where
+ * the last sleep put it: the driver has passed it already and stays silent.
+ */
+#include "virtq_split.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "vu_proto.h"
+
+/* Ring fields are shared with the guest: each is read or written by one atomic access. */
+static inline uint16_t load16(const __virtio16 *field)
+{
+    return le16toh(__atomic_load_n(field, __ATOMIC_RELAXED));
+}
+
+static inline void store16(__virtio16 *field, uint16_t value)
+{
+    __atomic_store_n(field, htole16(value), __ATOMIC_RELAXED);
+}
+
+/* Section 2.7.7.1: the two event fields lie behind the rings. */
+static inline __virtio16 *used_event(const struct virtq *vq)
+{
+    return &vq->avail->ring[vq->layout.size];
+}
+
+static inline __virtio16 *avail_event(const struct virtq *vq)
+{
+    return (__virtio16 *)&vq->used->ring[vq->layout.size];
+}
+
+static int split_attach(struct virtq *vq, const struct memmap *memory)
+{
+    const struct virtq_layout *layout = &vq->layout;
+    uint64_t event_size = vq->event_idx ? sizeof(__virtio16) : 0;
+    uint64_t avail_size = sizeof(struct vring_avail) + layout->size * sizeof(__virtio16);
+    uint64_t used_size = sizeof(struct vring_used) + layout->size * sizeof(struct vring_used_elem);
+
+    char *desc = memmap_user_address(memory, layout->desc, layout->size * sizeof(*vq->desc));
+    char *avail = memmap_user_address(memory, layout->avail, avail_size + event_size);
+    char *used = memmap_user_address(memory, layout->used, used_size + event_size);
+
+    if (!desc || !avail || !used)
+        return -EFAULT;
+    if ((uintptr_t)desc % VRING_DESC_ALIGN_SIZE || (uintptr_t)avail % VRING_AVAIL_ALIGN_SIZE ||
+        (uintptr_t)used % VRING_USED_ALIGN_SIZE)
+        return -EINVAL;
+
+    vq->memory = memory;
+    vq->desc = (struct vring_desc *)desc;
+    vq->avail = (struct vring_avail *)avail;
+    vq->used = (struct vring_used *)used;
+    return 0;
+}
+
+static void split_begin(struct virtq *vq, uint16_t avail_base)
+{
+    vq->last_avail = avail_base;
+    vq->avail_seen = avail_base;
+    vq->kicks_armed = true;
+    vq->used_index = load16(&vq->used->idx);
+    vq->announced = vq->used_index;
+    store16(&vq->used->flags, 0);
+}
+
+static int broken(struct virtq *vq, const char *fault)
+{
+    vq->fault = fault;
+    return -EBADMSG;
+}
+
+/* True when avail_seen (looked at again if need be) is ahead of last_avail. */
+static bool split_has_more(struct virtq *vq)
+{
+    if (vq->avail_seen == vq->last_avail)
+        vq->avail_seen = le16toh(__atomic_load_n(&vq->avail->idx, __ATOMIC_ACQUIRE));
+    return vq->avail_seen != vq->last_avail;
+}
+
+/* What is known of a chain while it is walked. */
+struct walk {
+    unsigned descriptors;
+    unsigned readable;
+    unsigned writable;
+    uint64_t bytes;
+};
+
+/* Adds one buffer to the slot's lists. Returns 0 or -EBADMSG. */
+static int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct walk *walk,
+                      const struct vring_desc *desc)
+{
+    unsigned filled = walk->readable + walk->writable;
+    bool writable = desc->flags & VRING_DESC_F_WRITE;
+
+    if (!writable && walk->writable)
+        return broken(vq, "a readable descriptor behind a writable one");
+    walk->bytes += desc->len;
+    if (walk->bytes > UINT32_MAX)
+        return broken(vq, "a chain of 4 GiB or more");
+
+    int count = memmap_translate(vq->memory, desc->addr, desc->len, slot->iov + filled,
+                                 slot->iov_max - filled);
+    if (count == -E2BIG)
+        return broken(vq, "a chain over too many memory regions");
+    if (count < 0)
+        return broken(vq, "a descriptor outside guest memory");
+    if (writable)
+        walk->writable += (unsigned)count;
+    else
+        walk->readable += (unsigned)count;
+    return 0;
+}
+
+/* Copies the descriptor out of the ring's table, in host order. */
+static struct vring_desc read_ring_desc(const struct virtq *vq, unsigned index)
+{
+    const struct vring_desc *from = &vq->desc[index];
+
+    return (struct vring_desc){
+        .addr = le64toh(__atomic_load_n(&from->addr, __ATOMIC_RELAXED)),
+        .len = le32toh(__atomic_load_n(&from->len, __ATOMIC_RELAXED)),
+        .flags = load16(&from->flags),
+        .next = load16(&from->next),
+    };
+}
+
+static struct vring_desc read_copied_desc(const struct virtq_slot *slot, unsigned index)
+{
+    const struct vring_desc *from = &slot->table[index];
+
+    return (struct vring_desc){
+        .addr = le64toh(from->addr),
+        .len = le32toh(from->len),
+        .flags = le16toh(from->flags),
+        .next = le16toh(from->next),
+    };
+}
+
+/* Section 2.7.5.3: the whole table is copied before it is looked at. */
+static int walk_indirect(struct virtq *vq, struct virtq_slot *slot, struct walk *walk,
+                         const struct vring_desc *pointer)
+{
+    unsigned count = pointer->len / sizeof(struct vring_desc);
+    unsigned index = 0;
+
+    if (!vq->indirect)
+        return broken(vq, "an indirect descriptor, which was not negotiated");
+    if (pointer->flags & VRING_DESC_F_NEXT)
+        return broken(vq, "an indirect descriptor that has a next one");
+    if (count == 0 || pointer->len % sizeof(struct vring_desc))
+        return broken(vq, "an indirect table of an odd size");
+    if (count > slot->table_max)
+        return broken(vq, "an indirect table longer than the queue");
+    if (memmap_copy_in(vq->memory, pointer->addr, slot->table, pointer->len) < 0)
+        return broken(vq, "an indirect table outside guest memory");
+
+    for (;;) {
+        struct vring_desc desc = read_copied_desc(slot, index);
+
+        if (++walk->descriptors > vq->layout.size)
+            return broken(vq, "a chain longer than the queue");
+        if (desc.flags & VRING_DESC_F_INDIRECT)
+            return broken(vq, "an indirect descriptor in an indirect table");
+        int rc = add_buffer(vq, slot, walk, &desc);
+        if (rc < 0 || !(desc.flags & VRING_DESC_F_NEXT))
+            return rc;
+        if (desc.next >= count)
+            return broken(vq, "a next descriptor outside its indirect table");
+        index = desc.next;
+    }
+}
+
+static int walk_chain(struct virtq *vq, struct virtq_slot *slot, struct walk *walk, unsigned index)
+{
+    for (;;) {
+        struct vring_desc desc = read_ring_desc(vq, index);
+
+        if (desc.flags & VRING_DESC_F_INDIRECT)
+            return walk_indirect(vq, slot, walk, &desc);
+        if (++walk->descriptors > vq->layout.size)
+            return broken(vq, "a chain longer than the queue");
+        int rc = add_buffer(vq, slot, walk, &desc);
+        if (rc < 0 || !(desc.flags & VRING_DESC_F_NEXT))
+            return rc;
+        if (desc.next >= vq->layout.size)
+            return broken(vq, "a next descriptor outside the table");
+        index = desc.next;
+    }
+}
+
+static int split_pop(struct virtq *vq, struct virtq_slot *slot)
+{
+    struct walk walk = {0};
+
+    if (!split_has_more(vq))
+        return 0;
+    if ((uint16_t)(vq->avail_seen - vq->last_avail) > vq->layout.size)
+        return broken(vq, "an available index more than the queue's size ahead");
+
+    unsigned head = load16(&vq->avail->ring[vq->last_avail & (vq->layout.size - 1)]);
+    if (head >= vq->layout.size)
+        return broken(vq, "a chain's head outside the table");
+    int rc = walk_chain(vq, slot, &walk, head);
+    if (rc < 0)
+        return rc;
+
+    vq->last_avail++;
+    slot->head = (uint16_t)head;
+    slot->chain = (struct fuse_chain){
+        .readable = slot->iov,
+        .readable_count = walk.readable,
+        .writable = slot->iov + walk.readable,
+        .writable_count = walk.writable,
+    };
+    return 1;
+}
+
+static bool split_arm_kicks(struct virtq *vq)
+{
+    vq->kicks_armed = true;
+    if (vq->event_idx)
+        store16(avail_event(vq), vq->last_avail);
+    else
+        store16(&vq->used->flags, 0);
+    atomic_thread_fence(memory_order_seq_cst);
+    vq->avail_seen = le16toh(__atomic_load_n(&vq->avail->idx, __ATOMIC_ACQUIRE));
+    return vq->avail_seen != vq->last_avail;
+}
+
+static void split_disarm_kicks(struct virtq *vq)
+{
+    if (!vq->event_idx && vq->kicks_armed)
+        store16(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
+    vq->kicks_armed = false;
+}
+
+static void split_push(struct virtq *vq, uint16_t head, uint32_t length)
+{
+    struct vring_used_elem *elem = &vq->used->ring[vq->used_index & (vq->layout.size - 1)];
+
+    __atomic_store_n(&elem->id, htole32(head), __ATOMIC_RELAXED);
+    __atomic_store_n(&elem->len, htole32(length), __ATOMIC_RELAXED);
+    vq->used_index++;
+    __atomic_store_n(&vq->used->idx, htole16(vq->used_index), __ATOMIC_RELEASE);
+}
+
+static bool split_wants_notification(struct virtq *vq)
+{
+    uint16_t old = vq->announced;
+
+    if (old == vq->used_index)
+        return false;
+    vq->announced = vq->used_index;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!vq->event_idx)
+        return !(load16(&vq->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+    return vring_need_event(load16(used_event(vq)), vq->used_index, old);
+}
+
+const struct virtq_ops virtq_split_ops = {
+    .attach = split_attach,
+    .begin = split_begin,
+    .pop = split_pop,
+    .has_more = split_has_more,
+    .arm_kicks = split_arm_kicks,
+    .disarm_kicks = split_disarm_kicks,
+    .push = split_push,
+    .wants_notification = split_wants_notification,
+};
