@@ -11,12 +11,11 @@ union handle_buffer {
     uint8_t room[sizeof(struct file_handle) + HOST_FH_MAX];
 };
 
-int host_fh_get(int fd, struct host_fh *ret_fh)
+int host_fh_get(int dirfd, const char *name, struct host_fh *ret_fh, int *ret_mount_id)
 {
     union handle_buffer buffer;
-    int mount_id;
     buffer.handle.handle_bytes = HOST_FH_MAX;
-    if (name_to_handle_at(fd, "", &buffer.handle, &mount_id, AT_EMPTY_PATH) < 0)
+    if (name_to_handle_at(dirfd, name, &buffer.handle, ret_mount_id, AT_EMPTY_PATH) < 0)
         return -errno;
     ret_fh->type = buffer.handle.handle_type;
     ret_fh->length = buffer.handle.handle_bytes;

@@ -16,8 +16,12 @@ struct host_fh {
     uint8_t bytes[HOST_FH_MAX];
 };
 
-/* The handle of what fd (O_PATH will do) refers to. -EOPNOTSUPP: this file system has none. */
-int host_fh_get(int fd, struct host_fh *ret_fh);
+/*
+ * The handle of name in dirfd (of the link itself if it is one), or with an empty name of what
+ * dirfd (O_PATH will do) refers to. ret_mount_id is the mount that it was found on, as in statx(2).
+ * -EOPNOTSUPP: this file system has none.
+ */
+int host_fh_get(int dirfd, const char *name, struct host_fh *ret_fh, int *ret_mount_id);
 
 /*
  * Opens by handle. mount_fd: any descriptor, not O_PATH, of a file on that mount. flags: open(2)'s;

@@ -52,9 +52,8 @@ static int root_init(struct inode_table *table, int share_fd)
     if (error)
         return error;
     struct inode *root = &table->slab[INODE_ROOT];
-    struct host_fh handle;
     error = mounts_take(table->mounts, attributes.stx_mnt_id, share_fd, attributes.stx_mode,
-                        &root->mount, &handle);
+                        &root->mount);
     if (error)
         return error;
     root->ino = attributes.stx_ino;

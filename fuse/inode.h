@@ -44,6 +44,7 @@ struct inode {
     uint8_t handle_length; /* 0: no file handle, the descriptor is the reference and stays */
     int32_t handle_type;
     uint8_t handle[INODE_HANDLE_MAX];
+    atomic_bool verified; /* the handle was seen to lead to a file of this identity */
 };
 _Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
 

@@ -106,11 +106,29 @@ int inode_cache_remove(struct inode_table *table, struct inode *inode)
     return fd;
 }
 
-static int open_by_handle(struct fuse_thread *thread, struct inode *inode, int flags, int *ret_fd)
+/*
+ * An O_PATH descriptor by file handle. The first time it is made sure that handle and identity
+ * belong together: they were taken by name, one after the other.
+ */
+static int open_by_handle(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
 {
     int mount_fd = mounts_fd(thread->server->inodes->mounts, inode->mount);
-    return host_fh_open(mount_fd, inode->handle_type, inode->handle, inode->handle_length, flags,
-                        ret_fd);
+    autoclose int fd = -1;
+    int error = host_fh_open(mount_fd, inode->handle_type, inode->handle, inode->handle_length,
+                             O_PATH | O_NOFOLLOW, &fd);
+    if (error)
+        return error;
+    if (!atomic_load_explicit(&inode->verified, memory_order_relaxed)) {
+        struct statx attributes;
+        error = host_stat_fd(fd, &attributes);
+        if (error)
+            return error;
+        if (!inode_is(inode, &attributes))
+            return -ESTALE;
+        atomic_store_explicit(&inode->verified, true, memory_order_relaxed);
+    }
+    *ret_fd = steal_fd(&fd);
+    return 0;
 }
 
 int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
@@ -124,12 +142,12 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
     }
     if (inode->handle_length == 0)
         return -ESTALE; /* forgotten while we came here */
-    int error = open_by_handle(thread, inode, O_PATH, &fd);
+    int error = open_by_handle(thread, inode, &fd);
     if (error)
         return error;
-    *ret_fd = fd;
     if (!inode_cache_offer(thread, inode, fd))
         thread_close_later(thread, fd);
+    *ret_fd = fd;
     return 0;
 }
 

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Finding an inode by name, and by identity.
+ * Finding an inode by name, and by identity. Three ways, from the shortest on:
  *
- * The short way, for files that the guest is busy with: one statx(2) by name. If an inode with
- * that mount, device and number has an O_PATH descriptor at this moment, the number cannot have
- * been reused since the descriptor was opened, so it is that inode. (statx came first: a file
- * that was replaced by another of the same number between the two calls is told apart by its
- * time of birth.)
+ * Pinned: one statx(2) by name. If an inode with that mount, device and number has an O_PATH
+ * descriptor at this moment, the number cannot have been reused since the descriptor was opened,
+ * so it is that inode. (statx came first: a file that was replaced by another of the same number
+ * between the two is told apart by its time of birth.)
  *
- * The long way, for all others: an O_PATH descriptor by name, from which attributes and file handle
- * are taken, so that they belong together whatever is renamed meanwhile. Inodes are compared by
- * handle; where the file system has none, by the descriptor that each inode then keeps.
+ * By handle: statx(2) and name_to_handle_at(2) by name; no descriptor is opened. Inodes are
+ * compared by handle. If the name was given to another file between the two calls, a new inode has
+ * the identity of one file and the handle of another: before the handle is used for the first time
+ * it is verified to lead to a file of that identity (inode_fd.c), and such an inode then is stale.
+ *
+ * By descriptor: an O_PATH descriptor by name, and everything else from it. For the first file
+ * of a mount, and for mounts without file handles, where inodes keep their descriptor.
  */
 #include "inode.h"
 
@@ -32,8 +35,8 @@ struct found {
     uint64_t ino;
     uint64_t birth;
     uint16_t type;
-    int fd; /* O_PATH */
-    struct host_fh handle;
+    int fd;                /* O_PATH; -1: known by handle only */
+    struct host_fh handle; /* length 0: none */
 };
 
 /* Mixes the bits: consecutive inode numbers spread over shards and buckets. */
@@ -178,6 +181,7 @@ static void inode_fill(struct inode *inode, const struct found *found)
     inode->handle_type = found->handle.type;
     inode->handle_length = (uint8_t)found->handle.length;
     memcpy(inode->handle, found->handle.bytes, found->handle.length);
+    inode->verified = found->fd >= 0;
     atomic_store(&inode->fd, -1);
     atomic_store(&inode->lookups, 1);
     if (++inode->last_generation == 0)
@@ -208,19 +212,56 @@ static struct inode *find_or_add(struct inode_table *table, struct found *found,
     return inode;
 }
 
+static void found_identity(struct found *found, const struct statx *attributes)
+{
+    found->dev = dev_of(attributes);
+    found->ino = attributes->stx_ino;
+    found->birth = birth_of(attributes);
+    found->type = attributes->stx_mode & S_IFMT;
+}
+
+/* By handle. Returns -EAGAIN when only a descriptor can tell. */
+static int lookup_by_handle(struct inode_table *table, int parent_fd, const char *name,
+                            const struct statx *attributes, struct inode **ret_inode)
+{
+    struct found found = {.fd = -1};
+    int mount_id;
+    if (host_fh_get(parent_fd, name, &found.handle, &mount_id) < 0 ||
+        (uint64_t)mount_id != attributes->stx_mnt_id || found.handle.length > INODE_HANDLE_MAX)
+        return -EAGAIN;
+    if (!mounts_take_known(table->mounts, attributes->stx_mnt_id, &found.mount))
+        return -EAGAIN;
+    found_identity(&found, attributes);
+    bool new = false;
+    struct inode *inode = NULL;
+    bool usable = mounts_fd(table->mounts, found.mount) >= 0;
+    if (usable)
+        inode = find_or_add(table, &found, &new);
+    if (!inode || !new)
+        mounts_drop(table->mounts, found.mount);
+    if (!usable)
+        return -EAGAIN;
+    if (!inode)
+        return -ENFILE;
+    *ret_inode = inode;
+    return 0;
+}
+
 /* From an O_PATH descriptor to the inode. found->fd is taken over (then -1) or left. */
 static int inode_of_found(struct fuse_thread *thread, struct found *found,
                           const struct statx *attributes, struct inode **ret_inode)
 {
     struct inode_table *table = thread->server->inodes;
-    found->dev = dev_of(attributes);
-    found->ino = attributes->stx_ino;
-    found->birth = birth_of(attributes);
-    found->type = attributes->stx_mode & S_IFMT;
+    found_identity(found, attributes);
     int error = mounts_take(table->mounts, attributes->stx_mnt_id, found->fd, attributes->stx_mode,
-                            &found->mount, &found->handle);
+                            &found->mount);
     if (error)
         return error;
+    int mount_id;
+    if (mounts_fd(table->mounts, found->mount) < 0 ||
+        host_fh_get(found->fd, "", &found->handle, &mount_id) < 0 ||
+        found->handle.length > INODE_HANDLE_MAX)
+        found->handle.length = 0;
 
     /* Without a handle the descriptor is the reference: it stays, and counts. */
     bool pins = found->handle.length == 0;
@@ -236,14 +277,12 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
         fd_budget_give(&thread->server->budget);
     if (!inode)
         return -ENFILE;
-    if (!pins && inode_cache_offer(thread, inode, found->fd))
-        found->fd = -1;
     *ret_inode = inode;
     return 0;
 }
 
-static int lookup_long(struct fuse_thread *thread, int parent_fd, const char *name,
-                       struct inode **ret_inode, struct statx *ret_attributes)
+static int lookup_by_descriptor(struct fuse_thread *thread, int parent_fd, const char *name,
+                                struct inode **ret_inode, struct statx *ret_attributes)
 {
     struct found found = {.fd = -1};
     int error = host_open_path(parent_fd, name, &found.fd);
@@ -251,6 +290,8 @@ static int lookup_long(struct fuse_thread *thread, int parent_fd, const char *na
         error = host_stat_fd(found.fd, ret_attributes);
     if (!error)
         error = inode_of_found(thread, &found, ret_attributes, ret_inode);
+    if (!error && found.fd >= 0 && inode_cache_offer(thread, *ret_inode, found.fd))
+        found.fd = -1;
     scope_close(&found.fd);
     return error;
 }
@@ -261,9 +302,8 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
     struct inode_table *table = thread->server->inodes;
     int parent_fd;
     int error = inode_fd(thread, parent, &parent_fd);
-    if (error)
-        return error;
-    error = host_stat_name(parent_fd, name, ret_attributes);
+    if (!error)
+        error = host_stat_name(parent_fd, name, ret_attributes);
     if (error)
         return error;
 
@@ -273,11 +313,19 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
         mounts_find(table->mounts, ret_attributes->stx_mnt_id, &mount))
         inode = find_pinned(table, mount, ret_attributes);
     if (!inode) {
-        error = lookup_long(thread, parent_fd, name, &inode, ret_attributes);
+        error = lookup_by_handle(table, parent_fd, name, ret_attributes, &inode);
+        if (error == -EAGAIN)
+            error = lookup_by_descriptor(thread, parent_fd, name, &inode, ret_attributes);
         if (error)
             return error;
     }
     *ret_inode = inode;
     *ret_submount = inode->mount != parent->mount && S_ISDIR(inode->type);
     return 0;
+}
+
+bool inode_is(const struct inode *inode, const struct statx *attributes)
+{
+    return inode->ino == attributes->stx_ino && inode->dev == dev_of(attributes) &&
+           inode->birth == birth_of(attributes) && inode->type == (attributes->stx_mode & S_IFMT);
 }

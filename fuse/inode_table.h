@@ -64,6 +64,9 @@ struct inode_shard *inode_shard_of(struct inode_table *table, uint32_t mount, ui
                                    uint64_t ino);
 void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, struct inode *inode);
 
+/* inode_lookup.c: whether attributes are those of this very file, by identity. */
+bool inode_is(const struct inode *inode, const struct statx *attributes);
+
 /* inode.c: a slot for a new inode; NULL at INODES_MAX. */
 struct inode *inode_slot_take(struct inode_table *table);
 

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #include "host_path.h"
-#include "inode.h"
 #include "log.h"
 #include "scope.h"
 
@@ -52,17 +51,22 @@ void mounts_free(struct mounts *mounts)
  * Opens a descriptor that file handles of this mount can be opened through, and proves that they
  * can: file systems, user namespaces and capabilities all have their say in it.
  */
-static int probe_handles(int fd, unsigned mode, const struct host_fh *handle, int *ret_mount_fd)
+static int probe_handles(int fd, unsigned mode, int *ret_mount_fd)
 {
     /* Only these two are ever opened; a mount whose first file is another does without. */
     if (!S_ISDIR(mode) && !S_ISREG(mode))
         return -EOPNOTSUPP;
+    struct host_fh handle;
+    int mount_id;
+    int error = host_fh_get(fd, "", &handle, &mount_id);
+    if (error)
+        return error;
     autoclose int mount_fd = -1;
-    int error = host_reopen(fd, O_RDONLY | O_NONBLOCK, &mount_fd);
+    error = host_reopen(fd, O_RDONLY | O_NONBLOCK, &mount_fd);
     if (error)
         return error;
     autoclose int proof = -1;
-    error = host_fh_open(mount_fd, handle->type, handle->bytes, handle->length, O_PATH, &proof);
+    error = host_fh_open(mount_fd, handle.type, handle.bytes, handle.length, O_PATH, &proof);
     if (error)
         return error;
     *ret_mount_fd = steal_fd(&mount_fd);
@@ -83,12 +87,12 @@ static struct mount *find_locked(struct mounts *mounts, uint64_t mount_id, struc
 }
 
 static int add_locked(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
-                      const struct host_fh *handle, struct mount *entry)
+                      struct mount *entry)
 {
     int mount_fd = -1;
     int error = -EOPNOTSUPP;
-    if (mounts->mode != FILE_HANDLES_NEVER && handle->length)
-        error = probe_handles(fd, mode, handle, &mount_fd);
+    if (mounts->mode != FILE_HANDLES_NEVER)
+        error = probe_handles(fd, mode, &mount_fd);
     if (error && mounts->mode == FILE_HANDLES_MANDATORY)
         return -EOPNOTSUPP;
     if (error && mounts->mode == FILE_HANDLES_PREFER)
@@ -101,26 +105,33 @@ static int add_locked(struct mounts *mounts, uint64_t mount_id, int fd, unsigned
     return 0;
 }
 
-int mounts_take(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
-                uint32_t *ret_mount, struct host_fh *ret_handle)
+bool mounts_take_known(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount)
 {
-    ret_handle->length = 0;
-    if (mounts->mode != FILE_HANDLES_NEVER && host_fh_get(fd, ret_handle) < 0)
-        ret_handle->length = 0;
+    struct mount *unused;
+    pthread_mutex_lock(&mounts->lock);
+    struct mount *entry = find_locked(mounts, mount_id, &unused);
+    if (entry) {
+        entry->references++;
+        *ret_mount = (uint32_t)(entry - mounts->entries);
+    }
+    pthread_mutex_unlock(&mounts->lock);
+    return entry != NULL;
+}
 
+int mounts_take(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
+                uint32_t *ret_mount)
+{
     int error = 0;
     pthread_mutex_lock(&mounts->lock);
     struct mount *unused;
     struct mount *entry = find_locked(mounts, mount_id, &unused);
     if (!entry) {
         entry = unused;
-        error = entry ? add_locked(mounts, mount_id, fd, mode, ret_handle, entry) : -ENFILE;
+        error = entry ? add_locked(mounts, mount_id, fd, mode, entry) : -ENFILE;
     }
     if (!error) {
         entry->references++;
         *ret_mount = (uint32_t)(entry - mounts->entries);
-        if (entry->fd < 0 || ret_handle->length > INODE_HANDLE_MAX)
-            ret_handle->length = 0;
     }
     pthread_mutex_unlock(&mounts->lock);
     return error;

@@ -25,13 +25,21 @@ int mounts_new(enum file_handles_mode mode, struct mounts **ret_mounts);
 void mounts_free(struct mounts *mounts);
 
 /*
- * Takes a reference on the mount of an inode: fd is an O_PATH descriptor of it, mode its type.
- * On success *ret_handle has the inode's file handle; length 0: it has none that we can use, so a
- * descriptor must be its reference. Returns 0, -ENFILE when MOUNTS_MAX are in use, or -EOPNOTSUPP
- * when handles are mandatory and this file system has none.
+ * Takes a reference on a mount that is in use already. Returns true and its index, or false when
+ * no inode of it is known.
+ */
+bool mounts_take_known(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount);
+
+/*
+ * Takes a reference on the mount of a file, known or not: fd is an O_PATH descriptor of it, mode
+ * its type. Returns 0, -ENFILE when MOUNTS_MAX are in use, or -EOPNOTSUPP when handles are
+ * mandatory and this file system has none that we can use.
+ *
+ * The first file of a mount decides whether handles can be used there, under the table's lock: it
+ * is the one host call that is made under a lock, once in a mount's life.
  */
 int mounts_take(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
-                uint32_t *ret_mount, struct host_fh *ret_handle);
+                uint32_t *ret_mount);
 void mounts_drop(struct mounts *mounts, uint32_t mount);
 
 /* The id of a mount that one of the caller's inodes refers to. */
@@ -40,7 +48,7 @@ uint64_t mounts_id(const struct mounts *mounts, uint32_t mount);
 /* The descriptor for open_by_handle_at(); -1: none. */
 int mounts_fd(const struct mounts *mounts, uint32_t mount);
 
-/* Finds a mount by id. Returns true and its index, or false. */
+/* Finds a mount by id, without a reference. Returns true and its index, or false. */
 bool mounts_find(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount);
 
 #endif
