@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host_cred.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define NO_ID UINT32_MAX
+
+static bool has(const uint32_t set[2], unsigned capability)
+{
+    return set[CAP_TO_INDEX(capability)] & CAP_TO_MASK(capability);
+}
+
+int host_cred_init(struct host_cred *cred)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+
+    *cred = (struct host_cred){.uid = geteuid(), .gid = getegid()};
+    for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        cred->permitted[i] = data[i].permitted;
+        cred->effective[i] = data[i].effective;
+        cred->inheritable[i] = data[i].inheritable;
+    }
+    cred->may_switch = has(cred->effective, CAP_SETUID) && has(cred->effective, CAP_SETGID);
+    cred->may_set_fsetid = has(cred->permitted, CAP_FSETID);
+    cred->fsetid = has(cred->effective, CAP_FSETID);
+    if (cred->may_set_fsetid)
+        cred->effective[CAP_TO_INDEX(CAP_FSETID)] |= CAP_TO_MASK(CAP_FSETID);
+    return 0;
+}
+
+static int set_egid(uint32_t gid)
+{
+    return syscall(SYS_setresgid, -1, gid, -1) < 0 ? -errno : 0;
+}
+
+static int set_euid(uint32_t uid)
+{
+    return syscall(SYS_setresuid, -1, uid, -1) < 0 ? -errno : 0;
+}
+
+/* The id to take for what the request says: guest root is whoever we are when we cannot switch. */
+static uint32_t target(const struct host_cred *cred, uint32_t wanted, uint32_t own)
+{
+    return !cred->may_switch && wanted == 0 ? own : wanted;
+}
+
+/*
+ * A thread that cannot go back to its own ids would create the next guest user's files, and root's,
+ * as the wrong user: the one case where ending the process is the safe answer. It cannot happen,
+ * as the kernel lets a thread return to its real id at any time.
+ */
+static void must(int result)
+{
+    if (result == 0)
+        return;
+    log_error("the kernel refused to restore credentials: %s", strerrordesc_np(-result));
+    abort();
+}
+
+int host_cred_assume(struct host_cred *cred, uint32_t uid, uint32_t gid)
+{
+    if (uid == NO_ID || gid == NO_ID)
+        return -EINVAL;
+    uid = target(cred, uid, cred->uid);
+    gid = target(cred, gid, cred->gid);
+
+    if (gid != cred->gid && set_egid(gid) < 0)
+        return -EPERM;
+    if (uid != cred->uid && set_euid(uid) < 0) {
+        if (gid != cred->gid)
+            must(set_egid(cred->gid));
+        return -EPERM;
+    }
+    return 0;
+}
+
+void host_cred_restore(struct host_cred *cred, uint32_t uid, uint32_t gid)
+{
+    if (target(cred, uid, cred->uid) != cred->uid)
+        must(set_euid(cred->uid));
+    if (target(cred, gid, cred->gid) != cred->gid)
+        must(set_egid(cred->gid));
+}
+
+int host_cred_fsetid(struct host_cred *cred, bool wanted)
+{
+    if (cred->fsetid == wanted || !cred->may_set_fsetid)
+        return 0;
+
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        data[i].permitted = cred->permitted[i];
+        data[i].effective = cred->effective[i];
+        data[i].inheritable = cred->inheritable[i];
+    }
+    if (!wanted)
+        data[CAP_TO_INDEX(CAP_FSETID)].effective &= ~CAP_TO_MASK(CAP_FSETID);
+    if (syscall(SYS_capset, &header, data) < 0)
+        return -errno;
+    cred->fsetid = wanted;
+    return 0;
+}

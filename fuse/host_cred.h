@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * host_cred: whose files this thread creates, and whether setuid and setgid bits survive it.
+ *
+ * The guest's kernel has checked permissions before a request is sent, so the host is not asked
+ * to check them again: only ownership matters. A thread takes the request's ids around the calls
+ * that create something and gives them back at once. Capabilities stay effective meanwhile,
+ * because the sandbox has set SECBIT_NO_SETUID_FIXUP before any thread was made.
+ *
+ * CAP_FSETID is what lets root write to a setuid file without it losing the bit. It is switched
+ * off for requests of guest users that do not have it, lazily: every operation where it matters
+ * says what it needs, and a call is made only when that differs from what the thread has.
+ *
+ * Owner: struct fuse_thread. Credentials are per thread in the kernel; the system calls are made
+ * directly, because the C library's wrappers would change those of all threads.
+ */
+#ifndef VIOFS_HOST_CRED_H
+#define VIOFS_HOST_CRED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct host_cred {
+    uid_t uid; /* effective ids while no request's are taken */
+    gid_t gid;
+    bool may_switch;     /* CAP_SETUID and CAP_SETGID */
+    bool may_set_fsetid; /* CAP_FSETID is permitted */
+    bool fsetid;         /* CAP_FSETID is effective now */
+    uint32_t permitted[2];
+    uint32_t effective[2]; /* with CAP_FSETID when permitted */
+    uint32_t inheritable[2];
+};
+
+/* Learns the calling thread's credentials. Returns 0 or a negative errno. */
+int host_cred_init(struct host_cred *cred);
+
+/*
+ * Takes the effective ids uid and gid, in this order of calls: gid first, while the right to
+ * change it is still there in every configuration. Makes no system call when they are already
+ * right. To be followed by host_cred_restore() with the same ids.
+ *
+ * A process that may not switch serves its own ids only; guest root counts as them, as the owner
+ * of a share without privileges would expect.
+ *
+ * Returns 0, or with nothing changed: -EINVAL for the id that means "none" ((uid_t)-1), -EPERM for
+ * an id that this process cannot take (no privilege, or not mapped in its user namespace).
+ */
+int host_cred_assume(struct host_cred *cred, uint32_t uid, uint32_t gid);
+
+/* Gives the thread its own ids back. Ends the process if the kernel refuses: see host_cred.c. */
+void host_cred_restore(struct host_cred *cred, uint32_t uid, uint32_t gid);
+
+/* Makes CAP_FSETID effective (root's semantics) or not, if it is permitted at all. */
+int host_cred_fsetid(struct host_cred *cred, bool wanted);
+
+#endif

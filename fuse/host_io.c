@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host_io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* The most pieces that one readv or writev takes: the kernel's UIO_MAXIOV. */
+#define PIECES_PER_CALL 1024u
+
+/*
+ * No I/O error ends a transfer inside a sector, so a read that stops there has met the end of the
+ * file, and need not ask again to be sure.
+ */
+#define SECTOR          512
+
+/* Takes the first length bytes off the list. */
+static void pieces_advance(struct iovec **pieces, unsigned *count, size_t length)
+{
+    while (*count && (*pieces)->iov_len <= length) {
+        length -= (*pieces)->iov_len;
+        ++*pieces;
+        --*count;
+    }
+    if (*count) {
+        (*pieces)->iov_base = (char *)(*pieces)->iov_base + length;
+        (*pieces)->iov_len -= length;
+    }
+}
+
+static size_t pieces_length(const struct iovec *pieces, unsigned count)
+{
+    size_t length = 0;
+    for (unsigned i = 0; i < count; i++)
+        length += pieces[i].iov_len;
+    return length;
+}
+
+int host_read(int fd, struct iovec *pieces, unsigned count, off_t offset, size_t *ret_length)
+{
+    size_t done = 0;
+    while (count) {
+        unsigned now = count < PIECES_PER_CALL ? count : PIECES_PER_CALL;
+        ssize_t got = preadv2(fd, pieces, (int)now, offset + (off_t)done, 0);
+        if (got < 0)
+            return -errno; /* a short answer would tell the guest that the file ends here */
+        done += (size_t)got;
+        if (got == 0)
+            break;
+        unsigned before = count;
+        pieces_advance(&pieces, &count, (size_t)got);
+        if (before - count < now && (offset + (off_t)done) % SECTOR)
+            break;
+    }
+    *ret_length = done;
+    return 0;
+}
+
+int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset, bool append,
+               size_t *ret_length)
+{
+    size_t done = 0;
+    while (count) {
+        unsigned now = count < PIECES_PER_CALL ? count : PIECES_PER_CALL;
+        ssize_t put = pwritev2(fd, pieces, (int)now, offset + (off_t)done, append ? RWF_APPEND : 0);
+        if (put < 0) {
+            int error = -errno;
+            if (done == 0)
+                return error;
+            break;
+        }
+        done += (size_t)put;
+        if (now == count || (size_t)put < pieces_length(pieces, now))
+            break;
+        pieces += now;
+        count -= now;
+    }
+    *ret_length = done;
+    return 0;
+}
+
+int host_direct_io(int fd, bool on)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    flags = on ? flags | O_DIRECT : flags & ~O_DIRECT;
+    return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
+int host_truncate(int fd, off_t size)
+{
+    return ftruncate(fd, size) < 0 ? -errno : 0;
+}
+
+int host_allocate(int fd, int mode, off_t offset, off_t length)
+{
+    return fallocate(fd, mode, offset, length) < 0 ? -errno : 0;
+}
+
+int host_seek(int fd, off_t offset, int whence, off_t *ret_offset)
+{
+    off_t result = lseek(fd, offset, whence);
+    if (result < 0)
+        return -errno;
+    *ret_offset = result;
+    return 0;
+}
+
+int host_copy_range(int from, off_t from_offset, int to, off_t to_offset, size_t length,
+                    size_t *ret_length)
+{
+    ssize_t copied = copy_file_range(from, &from_offset, to, &to_offset, length, 0);
+    if (copied < 0)
+        return -errno;
+    *ret_length = (size_t)copied;
+    return 0;
+}
+
+int host_sync(int fd, bool data_only)
+{
+    return (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+}
+
+int host_sync_fs(int fd)
+{
+    return syncfs(fd) < 0 ? -errno : 0;
+}
+
+int host_flush(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return -errno;
+    return close(copy) < 0 ? -errno : 0;
+}

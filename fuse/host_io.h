@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * host_io: data of open files. Every function returns a negative errno, read right beside the
+ * call; descriptors are open for I/O (not O_PATH) and stay the caller's.
+ *
+ * No state. Any thread.
+ */
+#ifndef VIOFS_HOST_IO_H
+#define VIOFS_HOST_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/*
+ * Reads at offset into pieces (which it consumes), as many as there are: more than one call takes
+ * (IOV_MAX) need several. Returns 0 with the bytes read, fewer than asked for only at the end of
+ * the file; else a negative errno, whatever was read before.
+ */
+int host_read(int fd, struct iovec *pieces, unsigned count, off_t offset, size_t *ret_length);
+
+/*
+ * Writes pieces at offset, or with append at the end of the file, wherever that is then. Returns 0
+ * with the bytes written (fewer when the file system was full, or an error came after the first
+ * bytes), else a negative errno.
+ */
+int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset, bool append,
+               size_t *ret_length);
+
+/* Switches O_DIRECT of an open file on or off. */
+int host_direct_io(int fd, bool on);
+
+int host_truncate(int fd, off_t size);
+
+/* mode: fallocate(2)'s. */
+int host_allocate(int fd, int mode, off_t offset, off_t length);
+
+/* whence: lseek(2)'s. */
+int host_seek(int fd, off_t offset, int whence, off_t *ret_offset);
+
+int host_copy_range(int from, off_t from_offset, int to, off_t to_offset, size_t length,
+                    size_t *ret_length);
+
+int host_sync(int fd, bool data_only);
+
+/* Writes back the whole file system that fd lies on. */
+int host_sync_fs(int fd);
+
+/* What close(2) of the file would report: errors of delayed writes, on file systems that have them.
+ */
+int host_flush(int fd);
+
+#endif
