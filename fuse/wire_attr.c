@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "wire_attr.h"
+
+#include <sys/sysmacros.h>
+
+#include "cachepol.h"
+#include "server.h"
+
+struct fuse_attr wire_attr(const struct statx *attributes)
+{
+    return (struct fuse_attr){
+        .ino = attributes->stx_ino,
+        .size = attributes->stx_size,
+        .blocks = attributes->stx_blocks,
+        .atime = (uint64_t)attributes->stx_atime.tv_sec,
+        .mtime = (uint64_t)attributes->stx_mtime.tv_sec,
+        .ctime = (uint64_t)attributes->stx_ctime.tv_sec,
+        .atimensec = attributes->stx_atime.tv_nsec,
+        .mtimensec = attributes->stx_mtime.tv_nsec,
+        .ctimensec = attributes->stx_ctime.tv_nsec,
+        .mode = attributes->stx_mode,
+        .nlink = attributes->stx_nlink,
+        .uid = attributes->stx_uid,
+        .gid = attributes->stx_gid,
+        /* The wire has the 12:20 bit form, which is the low half of the C library's. */
+        .rdev = (uint32_t)makedev(attributes->stx_rdev_major, attributes->stx_rdev_minor),
+        .blksize = attributes->stx_blksize,
+    };
+}
+
+struct fuse_entry_out wire_entry(const struct fuse_server *server, uint64_t nodeid,
+                                 const struct statx *attributes, bool submount)
+{
+    uint64_t seconds = cachepol_seconds(server->settings);
+    struct fuse_entry_out entry = {
+        .nodeid = nodeid, /* has its generation inside: never used twice */
+        .generation = 0,
+        .entry_valid = seconds,
+        .attr_valid = seconds,
+        .attr = wire_attr(attributes),
+    };
+    if (submount && session_has(&server->session, FUSE_SUBMOUNTS))
+        entry.attr.flags |= FUSE_ATTR_SUBMOUNT;
+    return entry;
+}
