@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* GETATTR, SETATTR, READLINK. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+
+#include "cachepol.h"
+#include "host_attr.h"
+#include "host_io.h"
+#include "host_path.h"
+#include "scope.h"
+#include "server.h"
+#include "wire_attr.h"
+
+#define FATTR_KNOWN                                                                           \
+    (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME | FATTR_FH | \
+     FATTR_ATIME_NOW | FATTR_MTIME_NOW | FATTR_LOCKOWNER | FATTR_CTIME | FATTR_KILL_SUIDGID)
+
+#define NSEC_PER_SEC 1000000000u
+
+static int reply_attributes(struct fuse_req *req, int fd)
+{
+    struct statx attributes;
+    int error = host_stat_fd(fd, &attributes);
+    if (error)
+        return error;
+    struct fuse_attr_out out = {
+        .attr_valid = cachepol_seconds(req->server->settings),
+        .attr = wire_attr(&attributes),
+    };
+    return req_reply(req, out);
+}
+
+int op_getattr(struct fuse_req *req)
+{
+    const struct fuse_getattr_in *in = &req->args.getattr;
+    int fd;
+    int error;
+    if (in->getattr_flags & FUSE_GETATTR_FH) {
+        struct handle *handle;
+        error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
+        if (!error)
+            fd = handle->fd;
+    } else {
+        error = inode_fd(req->thread, req->inode, &fd);
+    }
+    return error ? error : reply_attributes(req, fd);
+}
+
+static int set_owner(const struct fuse_setattr_in *in, int fd)
+{
+    if (!(in->valid & (FATTR_UID | FATTR_GID)))
+        return 0;
+    uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
+    gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
+    /* "No id" cannot be asked for: the host would take it as "leave it alone". */
+    if (((in->valid & FATTR_UID) && uid == (uid_t)-1) ||
+        ((in->valid & FATTR_GID) && gid == (gid_t)-1))
+        return -EINVAL;
+    return host_chown(fd, uid, gid);
+}
+
+static int set_mode(struct fuse_req *req, const struct fuse_setattr_in *in, int fd)
+{
+    if (!(in->valid & FATTR_MODE))
+        return 0;
+    if (S_ISLNK(req->inode->type))
+        return -EOPNOTSUPP;
+    /* The guest's kernel has decided about S_ISGID; without CAP_FSETID the host would again. */
+    int error = host_cred_fsetid(&req->thread->cred, true);
+    return error ? error : host_chmod(fd, in->mode & 07777);
+}
+
+/* file: the open file that the guest names, NULL: none. */
+static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
+                    const struct handle *file)
+{
+    if (!(in->valid & FATTR_SIZE))
+        return 0;
+    if (in->size > INT64_MAX)
+        return -EINVAL;
+    if (S_ISDIR(req->inode->type))
+        return -EISDIR;
+    if (!S_ISREG(req->inode->type))
+        return -EINVAL;
+
+    bool kill = in->valid & FATTR_KILL_SUIDGID;
+    int error = host_cred_fsetid(&req->thread->cred, !kill);
+    if (error)
+        return error;
+    if (file && (file->flags & O_ACCMODE) != O_RDONLY)
+        return host_truncate(file->fd, (off_t)in->size);
+    autoclose int fd = -1;
+    error = inode_open(req->thread, req->inode, O_RDWR | O_NONBLOCK, &fd);
+    return error ? error : host_truncate(fd, (off_t)in->size);
+}
+
+static int set_times(const struct fuse_setattr_in *in, int fd)
+{
+    if (!(in->valid & (FATTR_ATIME | FATTR_MTIME)))
+        return 0;
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+    /* utimensat() gives meanings to numbers that are no nanoseconds: they are not the guest's. */
+    if (in->valid & FATTR_ATIME) {
+        if (in->valid & FATTR_ATIME_NOW)
+            times[0].tv_nsec = UTIME_NOW;
+        else if (in->atimensec < NSEC_PER_SEC)
+            times[0] = (struct timespec){(time_t)in->atime, in->atimensec};
+        else
+            return -EINVAL;
+    }
+    if (in->valid & FATTR_MTIME) {
+        if (in->valid & FATTR_MTIME_NOW)
+            times[1].tv_nsec = UTIME_NOW;
+        else if (in->mtimensec < NSEC_PER_SEC)
+            times[1] = (struct timespec){(time_t)in->mtime, in->mtimensec};
+        else
+            return -EINVAL;
+    }
+    return host_set_times(fd, times);
+}
+
+/*
+ * In one request a local kernel sets everything at once. As several calls, owner comes before mode
+ * because a change of owner takes setuid and setgid bits away, which a mode given with it then
+ * sets as asked; size comes before the times because it changes them.
+ */
+int op_setattr(struct fuse_req *req)
+{
+    const struct fuse_setattr_in *in = &req->args.setattr;
+    if (in->valid & ~FATTR_KNOWN)
+        return -EINVAL;
+
+    struct handle *file = NULL;
+    int fd;
+    int error;
+    if (in->valid & FATTR_FH) {
+        error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &file);
+        if (!error)
+            fd = file->fd;
+    } else {
+        error = inode_fd(req->thread, req->inode, &fd);
+    }
+    if (!error)
+        error = set_owner(in, fd);
+    if (!error)
+        error = set_mode(req, in, fd);
+    if (!error)
+        error = set_size(req, in, file);
+    if (!error)
+        error = set_times(in, fd);
+    return error ? error : reply_attributes(req, fd);
+}
+
+int op_readlink(struct fuse_req *req)
+{
+    if (!S_ISLNK(req->inode->type))
+        return -EINVAL;
+    int fd;
+    int error = inode_fd(req->thread, req->inode, &fd);
+    if (error)
+        return error;
+    size_t length;
+    error = host_readlink(fd, req->thread->buffer, PATH_MAX, &length);
+    if (error)
+        return error;
+    if (length == PATH_MAX)
+        return -ENAMETOOLONG; /* it may have been cut */
+    return wire_out_put(&req->out, req->thread->buffer, length);
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * MKNOD, MKDIR, SYMLINK, LINK, CREATE. What is made belongs to the user of the guest who made it:
+ * the thread has that user's ids for the length of the one call that creates.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "cachepol.h"
+#include "host_dir.h"
+#include "host_path.h"
+#include "op_lookup.h"
+#include "op_open.h"
+#include "scope.h"
+#include "server.h"
+#include "wire_attr.h"
+
+/*
+ * Takes the requesting user's ids to create something of this mode. An ordinary user who makes a
+ * setgid file in a directory of a group that is not theirs loses the bit, which the host sees to
+ * when CAP_FSETID is away; without the bit there is nothing to lose.
+ */
+static int become_requester(struct fuse_req *req, mode_t mode)
+{
+    struct host_cred *cred = &req->thread->cred;
+    const struct fuse_in_header *header = &req->header;
+    int error = mode & S_ISGID ? host_cred_fsetid(cred, header->uid == 0) : 0;
+    return error ? error : host_cred_assume(cred, header->uid, header->gid);
+}
+
+static void become_server(struct fuse_req *req)
+{
+    host_cred_restore(&req->thread->cred, req->header.uid, req->header.gid);
+}
+
+/* With DONT_MASK the guest leaves it to us to apply the umask. */
+static mode_t masked(const struct fuse_req *req, uint32_t mode, uint32_t umask)
+{
+    if (session_has(&req->server->session, FUSE_DONT_MASK))
+        mode &= ~(umask & 0777);
+    return mode & (S_IFMT | 07777);
+}
+
+int op_mknod(struct fuse_req *req)
+{
+    const struct fuse_mknod_in *in = &req->args.mknod;
+    const char *name;
+    int dirfd;
+    int error = req_name(req, &name);
+    if (!error)
+        error = inode_fd(req->thread, req->inode, &dirfd);
+    if (error)
+        return error;
+
+    mode_t mode = masked(req, in->mode, in->umask);
+    error = become_requester(req, mode);
+    if (error)
+        return error;
+    error = host_mknod(dirfd, name, mode, in->rdev);
+    become_server(req);
+    return error ? error : op_reply_entry(req, name);
+}
+
+int op_mkdir(struct fuse_req *req)
+{
+    const struct fuse_mkdir_in *in = &req->args.mkdir;
+    const char *name;
+    int dirfd;
+    int error = req_name(req, &name);
+    if (!error)
+        error = inode_fd(req->thread, req->inode, &dirfd);
+    if (error)
+        return error;
+
+    mode_t mode = masked(req, in->mode, in->umask) & 01777;
+    error = become_requester(req, mode);
+    if (error)
+        return error;
+    error = host_mkdir(dirfd, name, mode);
+    become_server(req);
+    return error ? error : op_reply_entry(req, name);
+}
+
+int op_symlink(struct fuse_req *req)
+{
+    const char *name;
+    const char *target;
+    int dirfd;
+    int error = req_name(req, &name);
+    if (!error)
+        error = req_string(req, &target);
+    if (!error)
+        error = inode_fd(req->thread, req->inode, &dirfd);
+    if (!error)
+        error = become_requester(req, 0);
+    if (error)
+        return error;
+    error = host_symlink(dirfd, name, target);
+    become_server(req);
+    return error ? error : op_reply_entry(req, name);
+}
+
+int op_link(struct fuse_req *req)
+{
+    const char *name;
+    struct inode *old;
+    int fd;
+    int dirfd;
+    int error = req_name(req, &name);
+    if (!error)
+        error = inode_get(req->server->inodes, req->args.link.oldnodeid, &old);
+    if (!error)
+        error = inode_fd(req->thread, old, &fd);
+    if (!error)
+        error = inode_fd(req->thread, req->inode, &dirfd);
+    if (!error)
+        error = host_link(fd, dirfd, name);
+    return error ? error : op_reply_entry(req, name);
+}
+
+/* What CREATE has got hold of on its way to the reply. */
+struct creation {
+    const char *name;
+    int fd; /* the new file, counted in the budget; -1: there was one before us */
+    struct inode *inode;
+    struct statx attributes;
+    bool submount;
+    uint64_t fh;
+};
+
+static int create_new(struct fuse_req *req, struct creation *creation)
+{
+    const struct fuse_create_in *in = &req->args.create;
+    struct fd_budget *budget = &req->server->budget;
+    int flags = op_open_flags(req->server, in->flags) & ~O_TRUNC;
+    mode_t mode = masked(req, in->mode, in->umask) & 07777;
+    int dirfd;
+    int error = inode_fd(req->thread, req->inode, &dirfd);
+    if (!error)
+        error = fd_budget_take(budget);
+    if (error)
+        return error;
+
+    error = become_requester(req, mode);
+    if (!error) {
+        error = host_create(dirfd, creation->name, flags, mode, &creation->fd);
+        become_server(req);
+    }
+    if (error)
+        fd_budget_give(budget);
+    return error;
+}
+
+static void drop_new(struct fuse_req *req, struct creation *creation)
+{
+    if (creation->fd < 0)
+        return;
+    scope_close(&creation->fd);
+    creation->fd = -1;
+    fd_budget_give(&req->server->budget);
+}
+
+/* Whether the name still means the file that we made: the host may have put another there. */
+static bool is_still_ours(const struct creation *creation)
+{
+    struct statx ours;
+    const struct statx *found = &creation->attributes;
+    return host_stat_fd(creation->fd, &ours) == 0 && ours.stx_ino == found->stx_ino &&
+           ours.stx_dev_major == found->stx_dev_major && ours.stx_dev_minor == found->stx_dev_minor;
+}
+
+/* Opens the file that has the name, when it is not of our making. */
+static int open_existing(struct fuse_req *req, struct creation *creation)
+{
+    const struct fuse_create_in *in = &req->args.create;
+    /* Its kernel did not know of it: ESTALE makes it look again, and do the right thing. */
+    if ((in->flags & O_EXCL) || !S_ISREG(creation->inode->type))
+        return -ESTALE;
+    int error = op_open_handle(req, creation->inode, in->flags, in->open_flags, &creation->fh);
+    if (error || !(in->flags & O_TRUNC))
+        return error;
+
+    int fd;
+    error = inode_fd(req->thread, creation->inode, &fd);
+    if (!error)
+        error = host_stat_fd(fd, &creation->attributes);
+    if (error)
+        handle_release(req->server->handles, HANDLE_FILE, creation->fh,
+                       inode_id(req->server->inodes, creation->inode));
+    return error;
+}
+
+static int make_handle(struct fuse_req *req, struct creation *creation)
+{
+    if (creation->fd >= 0 && !is_still_ours(creation))
+        drop_new(req, creation);
+    if (creation->fd < 0)
+        return open_existing(req, creation);
+    int flags = op_open_flags(req->server, req->args.create.flags) & ~O_TRUNC;
+    int error = handle_new(req->server->handles, HANDLE_FILE, creation->fd, (uint32_t)flags,
+                           inode_id(req->server->inodes, creation->inode), &creation->fh);
+    if (!error)
+        creation->fd = -1; /* the handle's now */
+    return error;
+}
+
+/* The reply in one piece: all of it or nothing. */
+static int reply_creation(struct fuse_req *req, const struct creation *creation)
+{
+    struct fuse_server *server = req->server;
+    uint64_t nodeid = inode_id(server->inodes, creation->inode);
+    struct {
+        struct fuse_entry_out entry;
+        struct fuse_open_out open;
+    } out = {
+        .entry = wire_entry(server, nodeid, &creation->attributes, creation->submount),
+        .open = {.fh = creation->fh, .open_flags = cachepol_open_file(server->settings)},
+    };
+    int error = req_reply(req, out);
+    if (error)
+        handle_release(server->handles, HANDLE_FILE, creation->fh, nodeid);
+    return error;
+}
+
+/*
+ * Without O_EXCL an existing file is opened. The host is asked to create first, exclusively, so
+ * that an open with O_CREAT never follows a link or waits for a FIFO that somebody put there; then
+ * what exists is found and opened as OPEN does it.
+ */
+int op_create(struct fuse_req *req)
+{
+    struct creation creation = {.fd = -1};
+    int error = req_name(req, &creation.name);
+    if (error)
+        return error;
+    error = create_new(req, &creation);
+    if (error && (error != -EEXIST || (req->args.create.flags & O_EXCL)))
+        return error;
+
+    error = inode_lookup(req->thread, req->inode, creation.name, &creation.inode,
+                         &creation.attributes, &creation.submount);
+    if (!error) {
+        error = make_handle(req, &creation);
+        if (!error)
+            error = reply_creation(req, &creation);
+        if (error)
+            inode_forget(req->thread, inode_id(req->server->inodes, creation.inode), 1);
+    }
+    drop_new(req, &creation);
+    return error;
+}

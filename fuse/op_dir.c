@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * READDIR and READDIRPLUS.
+ *
+ * The guest reads a directory in pieces, each from the offset that the entry before it gave. Those
+ * offsets are the host's own (d_off), so no state is kept but the descriptor's position, which
+ * is moved only when the guest asks for another place than the one where the last piece ended.
+ *
+ * How much to read from the host is guessed from the room in the reply; entries that do not fit
+ * are read again next time. As the host may return fewer than fit, a few rounds are made, as
+ * long as the last one was full: a system call costs less than another request.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host_dir.h"
+#include "host_io.h"
+#include "server.h"
+#include "wire_attr.h"
+
+#define DIR_BLOCK_MAX  (FUSE_BUFFER_SIZE & ~7u)
+
+/* Some file systems have names of more than NAME_MAX bytes; the guest's kernel takes as many. */
+#define REPLY_NAME_MAX 1024
+
+/* The entry as the reply has it. */
+struct reply_dirent {
+    struct fuse_dirent entry;
+    char name[REPLY_NAME_MAX + 8]; /* padded with zeros to 8 bytes */
+};
+
+struct reply_direntplus {
+    struct fuse_entry_out node;
+    struct reply_dirent dirent;
+};
+
+_Static_assert(offsetof(struct reply_dirent, name) == FUSE_NAME_OFFSET, "the wire's layout");
+_Static_assert(offsetof(struct reply_direntplus, dirent) + FUSE_NAME_OFFSET ==
+                   FUSE_NAME_OFFSET_DIRENTPLUS,
+               "the wire's layout");
+
+/* What one call of either operation works with. */
+struct listing {
+    struct fuse_req *req;
+    struct handle *handle;
+    uint64_t offset; /* of the next entry to give */
+    size_t room;     /* bytes of the reply that may still be used */
+    bool plus;
+};
+
+/* Reads a block of entries from the listing's offset. The lock makes seek and read one step. */
+static int read_block(const struct listing *listing, size_t size, size_t *ret_length)
+{
+    struct handle *handle = listing->handle;
+    char *buffer = listing->req->thread->buffer;
+    int error = 0;
+    pthread_mutex_lock(&handle->position_lock);
+    if (handle->position != (int64_t)listing->offset) {
+        off_t position;
+        error = host_seek(handle->fd, (off_t)listing->offset, SEEK_SET, &position);
+        if (!error)
+            handle->position = (int64_t)listing->offset;
+    }
+    if (!error)
+        error = host_read_dir(handle->fd, buffer, size, ret_length);
+    if (!error && *ret_length) {
+        const struct host_dirent *last = NULL;
+        for (size_t at = 0; at < *ret_length; at += last->length)
+            last = (const void *)(buffer + at);
+        handle->position = last->next;
+    }
+    pthread_mutex_unlock(&handle->position_lock);
+    return error;
+}
+
+/* Fills in the entry. Returns its length in the reply, padding included. */
+static size_t fill_dirent(const struct host_dirent *from, struct reply_dirent *to)
+{
+    size_t length = strnlen(from->name, REPLY_NAME_MAX);
+    to->entry = (struct fuse_dirent){
+        .ino = from->ino,
+        .off = (uint64_t)from->next,
+        .namelen = (uint32_t)length,
+        .type = from->type,
+    };
+    memcpy(to->name, from->name, length);
+    memset(to->name + length, 0, 8);
+    return FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + length);
+}
+
+static bool is_dot(const char *name)
+{
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+/*
+ * Looks the entry up for READDIRPLUS. Node id 0 tells the guest that there are no attributes to
+ * keep: for "." and "..", and for what cannot be looked up just now; the name is given all the
+ * same.
+ */
+static struct fuse_entry_out look_up(struct fuse_req *req, const struct host_dirent *entry)
+{
+    struct fuse_thread *thread = req->thread;
+    struct inode *inode;
+    struct statx attributes;
+    bool submount;
+    /* However many entries there are, only this one's descriptors are held. */
+    unsigned mark = thread->temporary_count;
+    int error = is_dot(entry->name)
+                    ? -ENOENT
+                    : inode_lookup(thread, req->inode, entry->name, &inode, &attributes, &submount);
+    while (thread->temporary_count > mark)
+        close(thread->temporary[--thread->temporary_count]);
+    if (!error)
+        return wire_entry(req->server, inode_id(req->server->inodes, inode), &attributes, submount);
+    return (struct fuse_entry_out){
+        .attr.ino = entry->ino,
+        .attr.mode = DTTOIF(entry->type),
+    };
+}
+
+/* Puts one entry. Returns false when the reply is full; no lookup is counted then. */
+static bool put_entry(struct listing *listing, const struct host_dirent *entry)
+{
+    struct fuse_req *req = listing->req;
+    struct reply_direntplus reply;
+    size_t length = fill_dirent(entry, &reply.dirent);
+    const void *from = &reply.dirent;
+    if (listing->plus) {
+        length += sizeof(reply.node);
+        from = &reply;
+    }
+    if (length > listing->room)
+        return false;
+    reply.node.nodeid = 0;
+    if (listing->plus)
+        reply.node = look_up(req, entry);
+    if (wire_out_put(&req->out, from, length) < 0) {
+        if (reply.node.nodeid)
+            inode_forget(req->thread, reply.node.nodeid, 1);
+        return false;
+    }
+    listing->room -= length;
+    listing->offset = (uint64_t)entry->next;
+    return true;
+}
+
+/* Puts the entries of a block of the thread's buffer. Returns false when the reply is full. */
+static bool put_block(struct listing *listing, size_t length)
+{
+    const char *buffer = listing->req->thread->buffer;
+    const struct host_dirent *entry;
+    for (size_t at = 0; at < length; at += entry->length) {
+        entry = (const void *)(buffer + at);
+        if (!put_entry(listing, entry))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * How many bytes of host entries to ask for. A plain entry is at most 4/3 of the host's; one with
+ * attributes is 5 to 6 times as long with usual names.
+ */
+static size_t block_size(const struct listing *listing)
+{
+    size_t size = listing->plus ? listing->room / 6 : listing->room / 4 * 3;
+    return size < DIR_BLOCK_MAX ? size : DIR_BLOCK_MAX;
+}
+
+static int list(struct fuse_req *req, bool plus)
+{
+    const struct fuse_read_in *in = &req->args.read;
+    struct listing listing = {
+        .req = req,
+        .offset = in->offset,
+        .room = in->size < req->out.room ? in->size : req->out.room,
+        .plus = plus,
+    };
+    int error =
+        handle_get(req->server->handles, HANDLE_DIR, in->fh, req->header.nodeid, &listing.handle);
+    if (error)
+        return error;
+    if (in->offset > INT64_MAX)
+        return -EINVAL;
+
+    size_t size = block_size(&listing);
+    if (size < HOST_DIRENT_MAX)
+        size = HOST_DIRENT_MAX; /* the first round returns one entry at least */
+    for (;;) {
+        size_t length;
+        error = read_block(&listing, size, &length);
+        if (error == -EINVAL && req->out.length == 0 && size < DIR_BLOCK_MAX) {
+            size = DIR_BLOCK_MAX; /* a name longer than HOST_DIRENT_MAX has room for */
+            error = read_block(&listing, size, &length);
+        }
+        if (error)
+            return req->out.length ? 0 : error;
+        if (!put_block(&listing, length))
+            /* Nothing at all would say that the directory ends here. */
+            return req->out.length ? 0 : -EINVAL;
+        bool was_full = length + HOST_DIRENT_MAX > size;
+        size = block_size(&listing);
+        if (length == 0 || !was_full || size < HOST_DIRENT_MAX)
+            return 0;
+    }
+}
+
+int op_readdir(struct fuse_req *req)
+{
+    return list(req, false);
+}
+
+int op_readdirplus(struct fuse_req *req)
+{
+    if (!session_has(&req->server->session, FUSE_DO_READDIRPLUS))
+        return -ENOSYS;
+    return list(req, true);
+}

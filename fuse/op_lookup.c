@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "op_lookup.h"
+
+#include "server.h"
+#include "wire_attr.h"
+
+int op_reply_entry(struct fuse_req *req, const char *name)
+{
+    struct inode *inode;
+    struct statx attributes;
+    bool submount;
+    int error = inode_lookup(req->thread, req->inode, name, &inode, &attributes, &submount);
+    if (error)
+        return error;
+
+    uint64_t nodeid = inode_id(req->server->inodes, inode);
+    struct fuse_entry_out entry = wire_entry(req->server, nodeid, &attributes, submount);
+    error = req_reply(req, entry);
+    if (error)
+        inode_forget(req->thread, nodeid, 1);
+    return error;
+}
+
+int op_lookup(struct fuse_req *req)
+{
+    const char *name;
+    int error = req_name(req, &name);
+    return error ? error : op_reply_entry(req, name);
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * op_lookup: the answer to LOOKUP and to every operation that ends in one.
+ *
+ * No state. Called by the thread that runs the request.
+ */
+#ifndef VIOFS_OP_LOOKUP_H
+#define VIOFS_OP_LOOKUP_H
+
+#include "request.h"
+
+/*
+ * Looks name up in the request's inode and puts the entry as the reply. One lookup is counted if
+ * and only if it returns 0. Returns 0, or the errno of the lookup, or -EIO without room.
+ */
+int op_reply_entry(struct fuse_req *req, const char *name);
+
+#endif

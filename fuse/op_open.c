@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* OPEN, OPENDIR, and what becomes of what they opened: FLUSH, FSYNC, RELEASE. */
+#include "op_open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "cachepol.h"
+#include "host_io.h"
+#include "scope.h"
+#include "server.h"
+
+/* What an open file of the guest may have on the host. */
+#define OPEN_FLAGS_ALLOWED (O_ACCMODE | O_TRUNC | O_DSYNC | O_SYNC)
+
+/*
+ * O_APPEND is not among them: every WRITE says whether it appends (op_rw.c), so that a guest that
+ * changes its mind with fcntl() gets what it asked for, and a write-back cache can put its pages
+ * where they belong.
+ */
+int op_open_flags(const struct fuse_server *server, uint32_t wanted)
+{
+    const struct settings *settings = server->settings;
+    int flags = (int)wanted & OPEN_FLAGS_ALLOWED;
+    if (settings->allow_direct_io)
+        flags |= (int)wanted & O_DIRECT;
+    if (settings->preserve_noatime)
+        flags |= (int)wanted & O_NOATIME;
+    /* A write-back cache reads the rest of a page before it writes a part of it. */
+    if (session_has(&server->session, FUSE_WRITEBACK_CACHE) && (flags & O_ACCMODE) == O_WRONLY)
+        flags = (flags & ~O_ACCMODE) | O_RDWR;
+    return flags;
+}
+
+/* Opens with one descriptor of the budget, which then belongs to the handle. */
+static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_kind kind, int flags,
+                        uint64_t *ret_fh)
+{
+    struct fuse_server *server = req->server;
+    int error = fd_budget_take(&server->budget);
+    if (error)
+        return error;
+    autoclose int fd = -1;
+    error = inode_open(req->thread, inode, flags, &fd);
+    if (!error)
+        error = handle_new(server->handles, kind, fd, (uint32_t)flags,
+                           inode_id(server->inodes, inode), ret_fh);
+    if (error)
+        fd_budget_give(&server->budget);
+    else
+        (void)steal_fd(&fd);
+    return error;
+}
+
+int op_open_handle(struct fuse_req *req, struct inode *inode, uint32_t wanted, uint32_t open_flags,
+                   uint64_t *ret_fh)
+{
+    if (S_ISDIR(inode->type))
+        return -EISDIR;
+    int flags = op_open_flags(req->server, wanted);
+    if (flags & O_TRUNC) {
+        int error = host_cred_fsetid(&req->thread->cred, !(open_flags & FUSE_OPEN_KILL_SUIDGID));
+        if (error)
+            return error;
+    }
+    return open_counted(req, inode, HANDLE_FILE, flags, ret_fh);
+}
+
+/* A handle that the guest cannot be told of would stay open for ever. */
+static int reply_handle(struct fuse_req *req, enum handle_kind kind, uint64_t fh, uint32_t flags)
+{
+    struct fuse_open_out out = {.fh = fh, .open_flags = flags};
+    int error = req_reply(req, out);
+    if (error)
+        handle_release(req->server->handles, kind, fh, req->header.nodeid);
+    return error;
+}
+
+int op_open(struct fuse_req *req)
+{
+    const struct fuse_open_in *in = &req->args.open;
+    const struct settings *settings = req->server->settings;
+    if (settings->readonly && ((in->flags & O_ACCMODE) != O_RDONLY || (in->flags & O_TRUNC)))
+        return -EROFS;
+    uint64_t fh;
+    int error = op_open_handle(req, req->inode, in->flags, in->open_flags, &fh);
+    return error ? error : reply_handle(req, HANDLE_FILE, fh, cachepol_open_file(settings));
+}
+
+int op_opendir(struct fuse_req *req)
+{
+    if (!S_ISDIR(req->inode->type))
+        return -ENOTDIR;
+    uint64_t fh;
+    int error = open_counted(req, req->inode, HANDLE_DIR, O_RDONLY | O_DIRECTORY, &fh);
+    if (error)
+        return error;
+    return reply_handle(req, HANDLE_DIR, fh, cachepol_open_dir(req->server->settings));
+}
+
+int op_release(struct fuse_req *req)
+{
+    return handle_release(req->server->handles, HANDLE_FILE, req->args.release.fh,
+                          req->header.nodeid);
+}
+
+int op_releasedir(struct fuse_req *req)
+{
+    return handle_release(req->server->handles, HANDLE_DIR, req->args.release.fh,
+                          req->header.nodeid);
+}
+
+/* The guest closes one of its descriptors: the only moment when it looks at the result. */
+int op_flush(struct fuse_req *req)
+{
+    struct handle *handle;
+    int error = handle_get(req->server->handles, HANDLE_FILE, req->args.flush.fh,
+                           req->header.nodeid, &handle);
+    return error ? error : host_flush(handle->fd);
+}
+
+static int sync_handle(struct fuse_req *req, enum handle_kind kind)
+{
+    const struct fuse_fsync_in *in = &req->args.fsync;
+    struct handle *handle;
+    int error = handle_get(req->server->handles, kind, in->fh, req->header.nodeid, &handle);
+    if (error)
+        return error;
+    return host_sync(handle->fd, in->fsync_flags & FUSE_FSYNC_FDATASYNC);
+}
+
+int op_fsync(struct fuse_req *req)
+{
+    return sync_handle(req, HANDLE_FILE);
+}
+
+int op_fsyncdir(struct fuse_req *req)
+{
+    return sync_handle(req, HANDLE_DIR);
+}

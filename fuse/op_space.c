@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* FALLOCATE, LSEEK, COPY_FILE_RANGE: where a file has data, and where it gets it from. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "host_io.h"
+#include "server.h"
+
+/* The reply counts in 32 bits; whole pages, so that the next request starts on a page again. */
+#define COPY_MAX ((size_t)INT_MAX & ~(size_t)4095)
+
+static int get_file(struct fuse_req *req, uint64_t fh, uint64_t nodeid, int *ret_fd)
+{
+    struct handle *handle;
+    int error = handle_get(req->server->handles, HANDLE_FILE, fh, nodeid, &handle);
+    if (!error)
+        *ret_fd = handle->fd;
+    return error;
+}
+
+/*
+ * These requests do not say whether setuid and setgid bits must go, as WRITE does; on a local file
+ * system they go unless the caller has CAP_FSETID. With KILLPRIV_V2 the guest leaves it to us;
+ * without it, it has done so itself.
+ */
+static int keep_or_kill_suid(struct fuse_req *req)
+{
+    bool ours = session_has(&req->server->session, FUSE_HANDLE_KILLPRIV_V2);
+    return host_cred_fsetid(&req->thread->cred, !ours || req->header.uid == 0);
+}
+
+static bool is_known_mode(uint32_t mode)
+{
+    switch (mode) {
+    case 0:
+    case FALLOC_FL_KEEP_SIZE:
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+    case FALLOC_FL_ZERO_RANGE:
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int op_fallocate(struct fuse_req *req)
+{
+    const struct fuse_fallocate_in *in = &req->args.fallocate;
+    int fd;
+    int error = get_file(req, in->fh, req->header.nodeid, &fd);
+    if (error)
+        return error;
+    if (!is_known_mode(in->mode))
+        return -EOPNOTSUPP;
+    if (in->offset > INT64_MAX || in->length > INT64_MAX)
+        return -EINVAL;
+    error = keep_or_kill_suid(req);
+    if (error)
+        return error;
+    return host_allocate(fd, (int)in->mode, (off_t)in->offset, (off_t)in->length);
+}
+
+/*
+ * The descriptor's position is nobody's: reads and writes carry their offset. The guest's kernel
+ * asks for SEEK_DATA and SEEK_HOLE; it knows the other answers, but they are right here, too.
+ */
+int op_lseek(struct fuse_req *req)
+{
+    const struct fuse_lseek_in *in = &req->args.lseek;
+    int fd;
+    int error = get_file(req, in->fh, req->header.nodeid, &fd);
+    if (error)
+        return error;
+    switch (in->whence) {
+    case SEEK_SET:
+    case SEEK_CUR:
+    case SEEK_END:
+    case SEEK_DATA:
+    case SEEK_HOLE:
+        break;
+    default:
+        return -EINVAL;
+    }
+    off_t offset;
+    error = host_seek(fd, (off_t)in->offset, (int)in->whence, &offset);
+    if (error)
+        return error;
+    struct fuse_lseek_out out = {.offset = (uint64_t)offset};
+    return req_reply(req, out);
+}
+
+int op_copy_file_range(struct fuse_req *req)
+{
+    const struct fuse_copy_file_range_in *in = &req->args.copy_file_range;
+    int from;
+    int to;
+    int error = get_file(req, in->fh_in, req->header.nodeid, &from);
+    if (!error)
+        error = get_file(req, in->fh_out, in->nodeid_out, &to);
+    if (error)
+        return error;
+    if (in->flags || in->off_in > INT64_MAX || in->off_out > INT64_MAX)
+        return -EINVAL;
+    error = keep_or_kill_suid(req);
+    if (error)
+        return error;
+
+    size_t length = in->len < COPY_MAX ? (size_t)in->len : COPY_MAX;
+    error = host_copy_range(from, (off_t)in->off_in, to, (off_t)in->off_out, length, &length);
+    if (error)
+        return error;
+    struct fuse_write_out out = {.size = (uint32_t)length};
+    return req_reply(req, out);
+}

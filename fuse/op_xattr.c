@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR. */
+#include <errno.h>
+#include <linux/limits.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "host_xattr.h"
+#include "server.h"
+
+#define ACL_ACCESS  "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
+
+_Static_assert(FUSE_BUFFER_SIZE >= XATTR_SIZE_MAX && FUSE_BUFFER_SIZE >= XATTR_LIST_MAX,
+               "any value and any list fits into the thread's buffer");
+
+/*
+ * A guest that did not negotiate POSIX_ACL treats access control lists as plain data: its kernel
+ * does not check who may set them, and neither would the host, for which everything here is done
+ * by one privileged process. So they do not exist for it.
+ */
+static bool is_hidden(const struct fuse_req *req, const char *name)
+{
+    if (session_has(&req->server->session, FUSE_POSIX_ACL))
+        return false;
+    return strcmp(name, ACL_ACCESS) == 0 || strcmp(name, ACL_DEFAULT) == 0;
+}
+
+/* ENOSYS makes the guest stop asking. */
+static int get_fd(struct fuse_req *req, int *ret_fd)
+{
+    if (!req->server->settings->xattr)
+        return -ENOSYS;
+    return inode_fd(req->thread, req->inode, ret_fd);
+}
+
+static int get_name_and_fd(struct fuse_req *req, const char **ret_name, int *ret_fd)
+{
+    int error = get_fd(req, ret_fd);
+    if (!error)
+        error = req_string(req, ret_name);
+    if (!error && is_hidden(req, *ret_name))
+        error = -EOPNOTSUPP;
+    return error;
+}
+
+/* A value or list of the thread's buffer, or only its length when the guest has size 0. */
+static int reply_buffer(struct fuse_req *req, uint32_t size, size_t length)
+{
+    if (size == 0) {
+        struct fuse_getxattr_out out = {.size = (uint32_t)length};
+        return req_reply(req, out);
+    }
+    if (length > size)
+        return -ERANGE;
+    return wire_out_put(&req->out, req->thread->buffer, length);
+}
+
+int op_getxattr(struct fuse_req *req)
+{
+    uint32_t size = req->args.getxattr.size;
+    const char *name;
+    int fd;
+    int error = get_name_and_fd(req, &name, &fd);
+    if (error)
+        return error;
+    size_t length;
+    size_t limit = size < XATTR_SIZE_MAX ? size : XATTR_SIZE_MAX;
+    error = host_xattr_get(fd, name, req->thread->buffer, limit, &length);
+    return error ? error : reply_buffer(req, size, length);
+}
+
+/* Takes hidden names out of a list. Returns its new length. */
+static size_t drop_hidden(const struct fuse_req *req, char *list, size_t length)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < length;) {
+        size_t part = strnlen(list + at, length - at) + 1;
+        if (part > length - at)
+            break;
+        if (!is_hidden(req, list + at)) {
+            memmove(list + kept, list + at, part);
+            kept += part;
+        }
+        at += part;
+    }
+    return kept;
+}
+
+int op_listxattr(struct fuse_req *req)
+{
+    int fd;
+    int error = get_fd(req, &fd);
+    if (error)
+        return error;
+    size_t length;
+    error = host_xattr_list(fd, req->thread->buffer, XATTR_LIST_MAX, &length);
+    if (error)
+        return error;
+    length = drop_hidden(req, req->thread->buffer, length);
+    return reply_buffer(req, req->args.getxattr.size, length);
+}
+
+/* The rest of the arguments, which came with SETXATTR_EXT. */
+static int take_set_flags(struct fuse_req *req, uint32_t *ret_flags)
+{
+    *ret_flags = 0;
+    if (!session_has(&req->server->session, FUSE_SETXATTR_EXT))
+        return 0;
+    const void *bytes;
+    int error =
+        req_bytes(req, sizeof(struct fuse_setxattr_in) - FUSE_COMPAT_SETXATTR_IN_SIZE, &bytes);
+    if (!error)
+        memcpy(ret_flags, bytes, sizeof(*ret_flags));
+    return error;
+}
+
+int op_setxattr(struct fuse_req *req)
+{
+    /* Copied: only the short form of the structure was filled. */
+    uint32_t size = req->args.setxattr.size;
+    uint32_t flags = req->args.setxattr.flags;
+    uint32_t set_flags;
+    const char *name;
+    const void *value;
+    int fd;
+    int error = take_set_flags(req, &set_flags);
+    if (!error)
+        error = get_name_and_fd(req, &name, &fd);
+    if (error)
+        return error;
+    if (flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
+        return -EINVAL;
+    if (size > XATTR_SIZE_MAX)
+        return -E2BIG;
+    error = req_bytes(req, size, &value);
+    /* An access list may change the group's rights, and so what S_ISGID stands for. */
+    if (!error && strcmp(name, ACL_ACCESS) == 0)
+        error = host_cred_fsetid(&req->thread->cred, !(set_flags & FUSE_SETXATTR_ACL_KILL_SGID));
+    return error ? error : host_xattr_set(fd, name, value, size, (int)flags);
+}
+
+int op_removexattr(struct fuse_req *req)
+{
+    const char *name;
+    int fd;
+    int error = get_name_and_fd(req, &name, &fd);
+    return error ? error : host_xattr_remove(fd, name);
+}
