@@ -74,12 +74,12 @@ static int lock_pid_file(struct listener *listener)
 
         if (fd < 0) {
             int error = -errno;
-            log_error("cannot make the pid file %s: %m", listener->pid_file);
+            log_error("--socket-path: cannot make the pid file %s: %m", listener->pid_file);
             return error;
         }
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
             int error = -errno;
-            log_error("another daemon serves this socket: it holds the lock of %s",
+            log_error("--socket-path: another daemon serves it and holds the lock of %s",
                       listener->pid_file);
             return error;
         }
@@ -89,7 +89,7 @@ static int lock_pid_file(struct listener *listener)
 
         int length = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
         if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length) {
-            log_error("cannot write the pid file %s: %m", listener->pid_file);
+            log_error("--socket-path: cannot write the pid file %s: %m", listener->pid_file);
             return -EIO;
         }
         listener->pid_fd = steal_fd(&fd);

@@ -128,7 +128,7 @@ int apply_tag(struct options_parser *parser, const struct option_row *row, const
 
 int apply_unsigned(struct options_parser *parser, const struct option_row *row, const char *value)
 {
-    uint64_t number;
+    uint64_t number = 0;
 
     if (take_number(parser, row, value, &number))
         return -EINVAL;

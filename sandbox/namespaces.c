@@ -16,13 +16,18 @@
 
 #define OPEN_DIRECTORY (O_PATH | O_DIRECTORY | O_CLOEXEC)
 
-/* Logs what failed and why. Returns -errno. */
-static int failed(const char *what)
+/* Logs what failed, why, and what would help. Returns -errno. */
+static int failed_but(const char *what, const char *hint)
 {
     int error = -errno;
 
-    log_error("%s: %m", what);
+    log_error("%s: %m%s", what, hint);
     return error;
+}
+
+static int failed(const char *what)
+{
+    return failed_but(what, "");
 }
 
 int namespaces_open_share(const struct settings *settings)
@@ -102,7 +107,8 @@ static int clone_share(const struct settings *settings, int *ret_fd)
     if (settings->readonly)
         attributes.attr_set |= MOUNT_ATTR_RDONLY;
     if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) < 0)
-        return failed("--shared-dir: cannot set the attributes of its mounts (Linux 5.12 can)");
+        return failed_but("--shared-dir: cannot set the attributes of its mounts",
+                          " (Linux 5.12 can)");
     /* Attached over the original: a place that is sure to exist, in a namespace of our own. */
     if (move_mount(tree, "", share, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return failed("--shared-dir: cannot attach its mounts");
@@ -142,8 +148,8 @@ int namespaces_enter(const struct settings *settings, struct fuse_server_fds *re
     int error;
 
     if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
-        return failed("--sandbox=namespace: cannot make namespaces; --sandbox=chroot or none need "
-                      "fewer rights");
+        return failed_but("--sandbox=namespace: cannot make namespaces",
+                          "; --sandbox=chroot or none need fewer rights");
     /* Slave, not private: what the host mounts below the share later shows up here as well; what
      * is done here never shows up there. */
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
@@ -176,8 +182,8 @@ int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *r
     if (fchdir(share) < 0)
         return failed("--shared-dir: cannot enter it");
     if (chroot(".") < 0)
-        return failed("--sandbox=chroot: cannot change the root directory (CAP_SYS_CHROOT is "
-                      "needed); --sandbox=namespace makes do without");
+        return failed_but("--sandbox=chroot: cannot change the root directory",
+                          " (CAP_SYS_CHROOT is needed); --sandbox=namespace does without");
     fds.mountinfo = open_mountinfo(proc_self);
     if ((error = open_root(&fds.share)))
         return error;
