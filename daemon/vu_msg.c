@@ -157,8 +157,10 @@ int vu_msg_reply(int socket_fd, int stop_fd, uint32_t request, const union vu_pa
         if (rc < 0)
             return rc;
 
-        ssize_t sent =
-            send(socket_fd, (const char *)&reply + done, total - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+        /* Not send(): sendto is in the seccomp filter for syslog only. */
+        struct iovec rest = {(char *)&reply + done, total - done};
+        struct msghdr message = {.msg_iov = &rest, .msg_iovlen = 1};
+        ssize_t sent = sendmsg(socket_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) {
             if (errno == EAGAIN || errno == EINTR)
                 continue;
