@@ -105,13 +105,23 @@ int caps_seal(const struct settings *settings)
     return error;
 }
 
-void caps_drop_in_launcher(void)
+static void reduce_to_some(uint64_t some)
 {
     capng_clear(CAPNG_SELECT_ALL);
     if (capng_get_caps_process())
         return;
-    uint64_t kept = permitted_caps() & (BIT(CAP_KILL) | BIT(CAP_DAC_OVERRIDE));
+    uint64_t kept = permitted_caps() & some;
 
     if (reduce_to(kept, capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP)))
-        log_debug("the launcher keeps its capabilities");
+        log_debug("a waiting process keeps its capabilities");
+}
+
+void caps_drop_in_launcher(void)
+{
+    reduce_to_some(BIT(CAP_KILL) | BIT(CAP_DAC_OVERRIDE));
+}
+
+void caps_drop_all(void)
+{
+    reduce_to_some(0);
 }

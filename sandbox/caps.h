@@ -31,4 +31,7 @@ int caps_seal(const struct settings *settings);
  */
 void caps_drop_in_launcher(void);
 
+/* For a process that only waits. Best effort. */
+void caps_drop_all(void);
+
 #endif

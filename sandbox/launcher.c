@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -66,10 +67,17 @@ static _Noreturn void end_like(int status)
     _exit(128 + number);
 }
 
-static _Noreturn void run_launcher(const struct sandbox_launcher *launcher, pid_t server,
-                                   int lifeline)
+/* What the launcher has made. */
+struct family {
+    pid_t first; /* of the pid namespace; 0: none */
+    pid_t server;
+    int lifeline[2]; /* written to by nobody: it hangs up when the launcher is gone */
+};
+
+static _Noreturn void run_launcher(const struct sandbox_launcher *launcher,
+                                   const struct family *family)
 {
-    const int keep[KEEP_MAX] = {launcher->keep_fd, log_syslog_fd(), lifeline, -1};
+    const int keep[KEEP_MAX] = {launcher->keep_fd, log_syslog_fd(), family->lifeline[1], -1};
 
     /* The socket, above all: a second front-end must be refused when the server closes its own. */
     harden_close_all_but(keep);
@@ -79,13 +87,17 @@ static _Noreturn void run_launcher(const struct sandbox_launcher *launcher, pid_
     caps_drop_in_launcher();
     harden_no_new_privs();
 
-    int status = wait_for_server(server);
+    int status = wait_for_server(family->server);
+    if (family->first) {
+        kill(family->first, SIGKILL);
+        waitpid(family->first, NULL, 0);
+    }
     if (launcher->server_ended)
         launcher->server_ended(launcher->argument);
     end_like(status);
 }
 
-void launcher_tie_server(int lifeline)
+void launcher_tie(int lifeline)
 {
     struct pollfd pollfd = {.fd = lifeline, .events = POLLIN};
 
@@ -95,37 +107,71 @@ void launcher_tie_server(int lifeline)
         _exit(EXIT_FAILURE);
 }
 
-int launcher_fork(const struct sandbox_launcher *launcher, int *ret_lifeline)
+/* The first process of the pid namespace: its end is the end of all in there. */
+static _Noreturn void run_first(const struct family *family)
 {
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    close(family->lifeline[1]);
+    caps_drop_all();
+    harden_no_new_privs();
+    launcher_tie(family->lifeline[0]);
+    close_range(0, UINT_MAX, 0);
+    for (;;)
+        pause();
+}
+
+static int fork_both(struct family *family, bool pid_namespace)
+{
+    int error;
+
+    if (pid_namespace) {
+        family->first = fork();
+        if (family->first == 0)
+            run_first(family);
+    }
+    if (family->first >= 0) {
+        family->server = fork();
+        if (family->server >= 0)
+            return 0;
+    }
+    error = -errno;
+    log_error("cannot fork the server: %m");
+    if (family->first > 0) {
+        kill(family->first, SIGKILL);
+        waitpid(family->first, NULL, 0);
+    }
+    return error;
+}
+
+int launcher_fork(const struct sandbox_launcher *launcher, bool pid_namespace, int *ret_lifeline)
+{
+    struct family family = {0};
     sigset_t set;
     sigset_t saved;
-    int ends[2];
+    int error;
 
-    /* Written to by nobody: it hangs up when the launcher is gone. */
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        int error = -errno;
+    if (pipe2(family.lifeline, O_CLOEXEC) < 0) {
+        error = -errno;
         log_error("cannot make a pipe: %m");
         return error;
     }
     launcher_signals(&set);
     sigprocmask(SIG_BLOCK, &set, &saved);
+    error = fork_both(&family, pid_namespace);
+    if (!error && family.server > 0)
+        run_launcher(launcher, &family);
 
-    pid_t server = fork();
-    if (server < 0) {
-        int error = -errno;
-        log_error("cannot fork the server: %m");
-        close(ends[0]);
-        close(ends[1]);
-        sigprocmask(SIG_SETMASK, &saved, NULL);
+    /* The server, or nobody. */
+    sigprocmask(SIG_SETMASK, &saved, NULL);
+    close(family.lifeline[1]);
+    if (error) {
+        close(family.lifeline[0]);
         return error;
     }
-    if (server > 0) {
-        close(ends[0]);
-        run_launcher(launcher, server, ends[1]);
-    }
-    close(ends[1]);
-    sigprocmask(SIG_SETMASK, &saved, NULL);
-    launcher_tie_server(ends[0]);
-    *ret_lifeline = ends[0];
+    launcher_tie(family.lifeline[0]);
+    *ret_lifeline = family.lifeline[0];
     return 0;
 }

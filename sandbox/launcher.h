@@ -9,17 +9,20 @@
 #include "sandbox.h"
 
 /*
- * Forks the server, which is the first process of its pid namespace if one was unshared. Returns
- * in the server only: 0, with *ret_lifeline a descriptor that the caller owns, for
- * launcher_tie_server(). Returns a negative errno, after one line in the log, where there is no
- * server.
+ * Forks the server. Returns in the server only: 0, with *ret_lifeline a descriptor that the caller
+ * owns, for launcher_tie(). Returns a negative errno, after one line in the log, where there
+ * is no server.
+ *
+ * pid_namespace tells that one has been unshared. Its first process is then one that only waits:
+ * the kernel drops signals that the first process raises against itself, so that a server in its
+ * place could not even abort() (it would end by SIGSEGV, and nobody would know why).
  */
-int launcher_fork(const struct sandbox_launcher *launcher, int *ret_lifeline);
+int launcher_fork(const struct sandbox_launcher *launcher, bool pid_namespace, int *ret_lifeline);
 
 /*
- * Asks the kernel to kill the server when the launcher dies, and exits if that has happened
- * already. The kernel forgets it at each change of credentials: call it again after one.
+ * Asks the kernel to kill the calling process when the launcher dies, and exits if that has
+ * happened already. The kernel forgets it at each change of credentials: call it again after one.
  */
-void launcher_tie_server(int lifeline);
+void launcher_tie(int lifeline);
 
 #endif

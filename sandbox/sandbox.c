@@ -81,7 +81,7 @@ static int stand(const struct settings *settings, int lifeline, struct fuse_serv
     error = namespaces_enter(settings, ret_fds);
     if (!error)
         error = idmap_become_root(settings);
-    launcher_tie_server(lifeline);
+    launcher_tie(lifeline);
     return error;
 }
 
@@ -99,7 +99,7 @@ bool sandbox_enter(const struct settings *settings, const struct sandbox_launche
     }
     if (settings->sandbox == SANDBOX_NAMESPACE && enter_user_and_pid(settings))
         give_up(launcher);
-    if (launcher_fork(launcher, &lifeline))
+    if (launcher_fork(launcher, settings->sandbox == SANDBOX_NAMESPACE, &lifeline))
         give_up(launcher);
     /* From here on in the server: the launcher sees our end and does what is left to do. */
     if (stand(settings, lifeline, ret_fds))
