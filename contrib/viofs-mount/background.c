@@ -3,7 +3,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "say.h"
@@ -20,10 +20,15 @@ int background_enter(void)
         return -1;
     if (pid > 0) {
         char byte;
+        int status;
 
         close(ends[1]);
+        if (read(ends[0], &byte, 1) == 1)
+            _exit(EXIT_SUCCESS);
         /* End of file without a byte: the child has failed, and has said why. */
-        _exit(read(ends[0], &byte, 1) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+        if (waitpid(pid, &status, 0) == pid && WIFEXITED(status))
+            _exit(WEXITSTATUS(status));
+        _exit(EXIT_FAILURE);
     }
     close(ends[0]);
     setsid();

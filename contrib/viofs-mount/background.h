@@ -8,7 +8,7 @@
 #define VIOFS_MOUNT_BACKGROUND_H
 
 /* Forks.  Returns in the child, with the descriptor to give to background_ready, or -1 with errno
- * set. The parent exits from inside: 0 after background_ready, else 1. */
+ * set. The parent exits from inside: 0 after background_ready, else with the child's status. */
 int background_enter(void);
 
 /* Releases the parent and the terminal: messages go to the system log from here on. */

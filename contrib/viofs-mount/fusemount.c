@@ -19,19 +19,20 @@
 
 #define FUSE_CONF "/etc/fuse.conf"
 
-/* What libfuse and fusermount3 say, in our own line. */
-static void relay_log(enum fuse_log_level level, const char *format, va_list args)
+/* What libfuse says, piece by piece and in lines of its own: kept for our one line. */
+static char libfuse_words[512];
+
+static void keep_words(enum fuse_log_level level, const char *format, va_list args)
 {
-    char line[512];
-    size_t len;
+    size_t len = strlen(libfuse_words);
 
     (void)level;
-    vsnprintf(line, sizeof(line), format, args);
-    len = strlen(line);
-    while (len && isspace((unsigned char)line[len - 1]))
-        line[--len] = '\0';
-    if (len)
-        say("%s", line);
+    vsnprintf(libfuse_words + len, sizeof(libfuse_words) - len, format, args);
+    for (char *c = libfuse_words; *c; c++)
+        if (isspace((unsigned char)*c))
+            *c = ' ';
+    for (len = strlen(libfuse_words); len && libfuse_words[len - 1] == ' ';)
+        libfuse_words[--len] = '\0';
 }
 
 /* Ordinary users may ask for allow_other only where fuse.conf says so; fusermount3 refuses the
@@ -90,15 +91,15 @@ int fusemount_open(struct fusemount *ret_mount, const char *source, const char *
         fuse_opt_free_args(&args);
         return r;
     }
-    fuse_set_log_func(relay_log);
+    fuse_set_log_func(keep_words);
     session = fuse_session_new(&args, &no_ops, sizeof(no_ops), NULL);
     fuse_opt_free_args(&args);
     if (!session) {
-        say("bad mount option in -o '%s'", extra ? extra : "");
+        say("bad mount option in -o '%s': %s", extra ? extra : "", libfuse_words);
         return -EINVAL;
     }
     if (fuse_session_mount(session, directory) != 0) {
-        say("cannot mount on '%s'", directory);
+        say("cannot mount on '%s'%s%s", directory, *libfuse_words ? ": " : "", libfuse_words);
         fuse_session_destroy(session);
         return -EIO;
     }
@@ -141,36 +142,43 @@ bool fusemount_present(const struct fusemount *mount)
 }
 
 /* In the child.  Only calls that are safe after fork() of a program with threads. */
-__attribute__((noreturn)) static void unmount_in_child(const char *directory, bool lazy)
+__attribute__((noreturn)) static void unmount_in_child(const char *directory, enum unmount how)
 {
     sigset_t none;
-    int null_fd = open("/dev/null", O_RDWR);
+    int fd = open("/dev/null", O_RDWR);
 
     /* Not a single /dev/fuse descriptor may stay open here: if umount() sleeps, closing the
      * parent's must abort it. */
-    dup2(null_fd, 0);
-    dup2(null_fd, 1);
-    dup2(null_fd, 2);
+    dup2(fd, 0);
+    dup2(fd, 1);
+    dup2(fd, 2);
     close_range(3, ~0u, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (umount2(directory, (lazy ? MNT_DETACH : 0) | UMOUNT_NOFOLLOW) == 0)
+    if (how == UNMOUNT_WRITE_BACK) {
+        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0) {
+            syncfs(fd);
+            close(fd);
+        }
+    }
+    if (umount2(directory, (how == UNMOUNT_PLAIN ? 0 : MNT_DETACH) | UMOUNT_NOFOLLOW) == 0)
         _exit(0);
     if (errno != EPERM)
         _exit(1);
-    if (lazy)
-        execlp("fusermount3", "fusermount3", "-u", "-z", "--", directory, (char *)NULL);
-    else
+    if (how == UNMOUNT_PLAIN)
         execlp("fusermount3", "fusermount3", "-u", "--", directory, (char *)NULL);
+    else
+        execlp("fusermount3", "fusermount3", "-u", "-z", "--", directory, (char *)NULL);
     _exit(1);
 }
 
-pid_t fusemount_start_unmount(const struct fusemount *mount, bool lazy)
+pid_t fusemount_start_unmount(const struct fusemount *mount, enum unmount how)
 {
     pid_t pid = fork();
 
     if (pid == 0)
-        unmount_in_child(mount->directory, lazy);
+        unmount_in_child(mount->directory, how);
     return pid < 0 ? -errno : pid;
 }
 

@@ -38,9 +38,15 @@ void fusemount_identify(struct fusemount *mount);
 /* Is our mount the one on top of the directory?  Sends nothing to the file system. */
 bool fusemount_present(const struct fusemount *mount);
 
-/* Starts a child that unmounts, lazily or not; its exit status 0 means done.  Returns the pid or a
- * negative errno. */
-pid_t fusemount_start_unmount(const struct fusemount *mount, bool lazy);
+enum unmount {
+    UNMOUNT_PLAIN,      /* fails when the mount is in use */
+    UNMOUNT_WRITE_BACK, /* write back all data, then detach */
+    UNMOUNT_DETACH,     /* detach, for what is dead already */
+};
+
+/* Starts a child that unmounts; its exit status 0 means done.  Returns the pid or a negative errno.
+ */
+pid_t fusemount_start_unmount(const struct fusemount *mount, enum unmount how);
 
 /* Closes the descriptor: when it was the last one, the kernel aborts the connection and everybody
  * who waits for the file system gets an error. */

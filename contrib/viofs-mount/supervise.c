@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -99,7 +98,7 @@ static void detach(struct fusemount *mount)
 {
     if (!fusemount_present(mount))
         return;
-    pid_t pid = fusemount_start_unmount(mount, true);
+    pid_t pid = fusemount_start_unmount(mount, UNMOUNT_DETACH);
 
     if (pid < 0 || wait_child(pid, STALL_MS) < 0)
         say("cannot unmount '%s', please do", mount->directory);
@@ -112,6 +111,20 @@ void supervise_discard(struct fusemount *mount)
     /* Closing first: nobody can wait for a file system that is aborted. */
     fusemount_close(mount);
     detach(&still_there);
+}
+
+/* Abort and out.  CHILD: an unmount that got stuck, or 0.  The abort wakes it, and it must end
+ * before another one looks at the mount table: two of them could take down what lies below. */
+static int end_badly(struct pump *pump, struct fusemount *mount, pid_t child)
+{
+    struct fusemount still_there = *mount;
+
+    pump_stop(pump);
+    fusemount_close(mount);
+    if (child > 0)
+        wait_child(child, STALL_MS);
+    detach(&still_there);
+    return EXIT_FAILURE;
 }
 
 /* As long as it goes forward, an unmount may take its time: data are being written back. */
@@ -136,16 +149,24 @@ static int wait_unmount(struct pump *pump, const struct vuf_fuse *fuse, pid_t pi
     }
 }
 
-/* SIGTERM.  0 when the mount is gone or detached and the back-end still answers. */
-static int unmount_politely(struct pump *pump, struct fusemount *mount, const struct vuf_fuse *fuse)
+/* SIGTERM.  0 when the mount is gone or detached.  *ret_child is a child that is stuck, or 0;
+ * always set. */
+static int unmount_politely(struct pump *pump, struct fusemount *mount, const struct vuf_fuse *fuse,
+                            pid_t *ret_child)
 {
+    static const enum unmount ways[] = {UNMOUNT_PLAIN, UNMOUNT_WRITE_BACK};
     int r = 0;
 
-    for (int lazy = 0; lazy <= 1 && fusemount_present(mount); lazy++) {
-        pid_t pid = fusemount_start_unmount(mount, lazy);
+    *ret_child = 0;
+    for (int i = 0; i < 2 && fusemount_present(mount); i++) {
+        pid_t pid = fusemount_start_unmount(mount, ways[i]);
 
         r = pid < 0 ? pid : wait_unmount(pump, fuse, pid);
-        if (r == 0 || r == -ETIMEDOUT || r == -ECONNRESET)
+        if (r == -ETIMEDOUT || r == -ECONNRESET) {
+            *ret_child = pid;
+            return r;
+        }
+        if (r == 0)
             break;
     }
     if (r == 0) {
@@ -157,20 +178,23 @@ static int unmount_politely(struct pump *pump, struct fusemount *mount, const st
     return r;
 }
 
-/* The end of the session as a guest ends it.  What goes wrong here no longer matters to anybody. */
-static void say_goodbye(struct vuf_fuse *fuse)
+/* The end of the session as a guest ends it, on a mount that is gone.  Returns the exit status. */
+static int end_well(struct pump *pump, struct fusemount *mount, struct vuf_fuse *fuse)
 {
-    fuse->dev->conn.timeout_ms = GOODBYE_MS;
-    if (vuf_fuse_destroy(fuse) == -ETIMEDOUT)
-        return;
-    vuf_dev_stop(fuse->dev);
-}
+    int r;
 
-static int end_badly(struct pump *pump, struct fusemount *mount)
-{
     pump_stop(pump);
-    supervise_discard(mount);
-    return EXIT_FAILURE;
+    fusemount_close(mount);
+    fuse->dev->conn.timeout_ms = GOODBYE_MS;
+    r = vuf_fuse_destroy(fuse);
+    if (r != -ETIMEDOUT)
+        r = vuf_dev_stop(fuse->dev);
+    if (r == -ETIMEDOUT || r == -ECONNRESET) {
+        say("the back-end does not see the end of '%s': %s", mount->directory, say_errno(r));
+        return EXIT_FAILURE;
+    }
+    /* An errno from a back-end that has stopped is of no interest to anybody. */
+    return EXIT_SUCCESS;
 }
 
 static int end_of_pump(struct pump *pump, struct fusemount *mount, struct vuf_fuse *fuse)
@@ -183,10 +207,7 @@ static int end_of_pump(struct pump *pump, struct fusemount *mount, struct vuf_fu
         why = PUMP_ABORTED;
     switch (why) {
     case PUMP_UNMOUNTED:
-        pump_stop(pump);
-        fusemount_close(mount);
-        say_goodbye(fuse);
-        return EXIT_SUCCESS;
+        return end_well(pump, mount, fuse);
     case PUMP_ABORTED:
         say("the FUSE connection of '%s' was aborted; unmounting", mount->directory);
         break;
@@ -196,37 +217,38 @@ static int end_of_pump(struct pump *pump, struct fusemount *mount, struct vuf_fu
     default:
         say("unmounting '%s'", mount->directory);
     }
-    return end_badly(pump, mount);
+    return end_badly(pump, mount, 0);
+}
+
+static int end_by_signal(struct pump *pump, struct fusemount *mount, struct vuf_fuse *fuse)
+{
+    pid_t child;
+    int r = unmount_politely(pump, mount, fuse, &child);
+
+    if (r == 0)
+        return end_well(pump, mount, fuse);
+    if (r == -ETIMEDOUT)
+        say("the back-end does not answer; '%s' is aborted", mount->directory);
+    else if (r == -ECONNRESET)
+        say("the back-end left; unmounting '%s'", mount->directory);
+    else
+        say("unmounting '%s' failed; it is aborted", mount->directory);
+    return end_badly(pump, mount, child);
 }
 
 int supervise(struct pump *pump, struct fusemount *mount, struct vuf_fuse *fuse, int signal_fd)
 {
-    int r;
-
     switch (wait_for_news(pump, fuse, signal_fd)) {
     case WAKE_PUMP:
         return end_of_pump(pump, mount, fuse);
     case WAKE_SIGNAL:
-        r = unmount_politely(pump, mount, fuse);
-        if (r == 0) {
-            pump_stop(pump);
-            fusemount_close(mount);
-            say_goodbye(fuse);
-            return EXIT_SUCCESS;
-        }
-        if (r == -ETIMEDOUT)
-            say("the back-end does not answer; '%s' is aborted", mount->directory);
-        else if (r == -ECONNRESET)
-            say("the back-end left; unmounting '%s'", mount->directory);
-        else
-            say("unmounting '%s' failed; it is aborted", mount->directory);
-        return end_badly(pump, mount);
+        return end_by_signal(pump, mount, fuse);
     case WAKE_RING_ERROR:
         say("the back-end reports a broken virtqueue; unmounting '%s'", mount->directory);
-        return end_badly(pump, mount);
+        return end_badly(pump, mount, 0);
     case WAKE_BACKEND:
     default:
         say("the back-end left; unmounting '%s'", mount->directory);
-        return end_badly(pump, mount);
+        return end_badly(pump, mount, 0);
     }
 }
