@@ -12,6 +12,9 @@
 #include "vu_dispatch.h"
 #include "vu_msg.h"
 
+/* A device that a hanging request keeps in use after device_serve() has returned. */
+static struct device *volatile left_behind;
+
 /* Handles messages until the front-end leaves, errs, or the daemon must stop. */
 static void talk(struct device *device, int socket_fd)
 {
@@ -32,7 +35,7 @@ static void talk(struct device *device, int socket_fd)
     if (rc == 0)
         log_info("the front-end has left");
     else if (rc != -ECANCELED)
-        log_warn("the connection to the front-end is closed: %s", strerror(-rc));
+        log_limited(LOG_LEVEL_WARN, "the connection to the front-end is closed: %s", strerror(-rc));
 }
 
 /*
@@ -52,8 +55,10 @@ static int serve_connection(const struct settings *settings, struct fuse_server 
     /* The next front-end must find no trace of this one, however long that takes. */
     if (rc < 0 && settings->persistent)
         rc = device_stop_all(device, -1);
-    if (rc < 0)
+    if (rc < 0) {
+        left_behind = device;
         return DEVICE_END_BUSY;
+    }
     fuse_server_reset(server);
     device_free(device);
     return DEVICE_END_CLEAN;

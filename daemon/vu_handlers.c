@@ -213,8 +213,9 @@ int vu_set_vring_kick(struct vu_call *call)
     if (rc < 0)
         return rc;
     if (fd < 0) {
-        log_warn("queue %u: the front-end asks for a ring without kicks, which is not supported",
-                 call->queue->index);
+        log_limited(LOG_LEVEL_WARN,
+                    "queue %u: the front-end asks for a ring without kicks, which is not supported",
+                    call->queue->index);
         return -EOPNOTSUPP;
     }
     return queue_set_kick(call->queue, fd);

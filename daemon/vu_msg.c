@@ -83,7 +83,8 @@ static ssize_t receive_piece(int socket_fd, struct vu_msg *msg, void *data, size
     if (header.msg_flags & MSG_CTRUNC)
         rc = -EPROTO;
     if (rc < 0) {
-        log_warn("vhost-user: more than %d descriptors with one message", VU_FDS_MAX);
+        log_limited(LOG_LEVEL_WARN, "vhost-user: more than %d descriptors with one message",
+                    VU_FDS_MAX);
         return rc;
     }
     return got;
@@ -124,12 +125,13 @@ int vu_msg_receive(int socket_fd, int stop_fd, struct vu_msg *msg)
 
     if ((msg->header.flags & VU_VERSION_MASK) != VU_VERSION ||
         (msg->header.flags & VU_FLAG_REPLY)) {
-        log_warn("vhost-user: request %u has flags 0x%x", msg->header.request, msg->header.flags);
+        log_limited(LOG_LEVEL_WARN, "vhost-user: request %u has flags 0x%x", msg->header.request,
+                    msg->header.flags);
         return -EPROTO;
     }
     if (msg->header.size > sizeof(msg->payload)) {
-        log_warn("vhost-user: request %u has a payload of %u bytes", msg->header.request,
-                 msg->header.size);
+        log_limited(LOG_LEVEL_WARN, "vhost-user: request %u has a payload of %u bytes",
+                    msg->header.request, msg->header.size);
         return -EPROTO;
     }
 

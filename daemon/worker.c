@@ -79,7 +79,7 @@ static bool sleep_for_kick(struct queue *queue)
         return false;
     if (drain_kick(queue->kick_fd))
         return true;
-    log_warn("queue %u: the kick descriptor is at its end", queue->index);
+    log_limited(LOG_LEVEL_WARN, "queue %u: the kick descriptor is at its end", queue->index);
     queue->kick_dead = true;
     return false;
 }

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fake_fuse.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse_server.h"
+
+atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+static bool is_released;
+
+struct fuse_thread {
+    struct fuse_thread_hooks hooks;
+};
+
+void fake_clear(void)
+{
+    fake_runs = 0;
+    fake_resets = 0;
+    fake_bad = 0;
+    pthread_mutex_lock(&lock);
+    is_released = false;
+    pthread_mutex_unlock(&lock);
+}
+
+void fake_release(void)
+{
+    pthread_mutex_lock(&lock);
+    is_released = true;
+    pthread_cond_broadcast(&released);
+    pthread_mutex_unlock(&lock);
+}
+
+int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *hooks,
+                    struct fuse_thread **ret_thread)
+{
+    struct fuse_thread *thread = calloc(1, sizeof(*thread));
+
+    (void)server;
+    if (!thread)
+        return -ENOMEM;
+    thread->hooks = *hooks;
+    fake_threads++;
+    *ret_thread = thread;
+    return 0;
+}
+
+void fuse_thread_free(struct fuse_thread *thread)
+{
+    fake_threads--;
+    free(thread);
+}
+
+/* Copies from one list to another; consumes both. Returns the number of bytes. */
+static size_t copy(struct iovec *to, unsigned to_count, struct iovec *from, unsigned from_count)
+{
+    size_t done = 0;
+
+    while (to_count && from_count) {
+        size_t here = to->iov_len < from->iov_len ? to->iov_len : from->iov_len;
+
+        memcpy(to->iov_base, from->iov_base, here);
+        done += here;
+        to->iov_base = (char *)to->iov_base + here;
+        from->iov_base = (char *)from->iov_base + here;
+        to->iov_len -= here;
+        from->iov_len -= here;
+        if (to->iov_len == 0)
+            to++, to_count--;
+        if (from->iov_len == 0)
+            from++, from_count--;
+    }
+    return done;
+}
+
+static void wait_release(void)
+{
+    pthread_mutex_lock(&lock);
+    while (!is_released)
+        pthread_cond_wait(&released, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    struct fake_request request = {0};
+    struct iovec own = {.iov_base = &request, .iov_len = sizeof(request)};
+
+    if (copy(&own, 1, chain->readable, chain->readable_count) < sizeof(request))
+        return 0;
+    /* copy() advanced the entries but not the list. */
+    while (chain->readable_count && chain->readable->iov_len == 0)
+        chain->readable++, chain->readable_count--;
+
+    switch (request.command) {
+    case FAKE_ECHO:
+        return copy(chain->writable, chain->writable_count, chain->readable, chain->readable_count);
+    case FAKE_SLEEP:
+        usleep(request.argument);
+        break;
+    case FAKE_BLOCK:
+        thread->hooks.may_block(thread->hooks.argument);
+        wait_release();
+        break;
+    case FAKE_HANG:
+        wait_release();
+        break;
+    default:
+        return 0;
+    }
+    own = (struct iovec){.iov_base = &request, .iov_len = sizeof(request)};
+    return copy(chain->writable, chain->writable_count, &own, 1);
+}
+
+size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    fake_inside++;
+    fake_runs++;
+    size_t length = run(thread, chain);
+    fake_inside--;
+    return length;
+}
+
+void fuse_server_reset(struct fuse_server *server)
+{
+    (void)server;
+    if (fake_inside)
+        fake_bad++;
+    fake_resets++;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A file system behind include/fuse_server.h for tests of the device: the first eight readable
+ * bytes are a command and its argument, what follows is data. Any thread may call.
+ */
+#ifndef VIOFS_FAKE_FUSE_H
+#define VIOFS_FAKE_FUSE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum fake_command {
+    FAKE_ECHO = 1,  /* copies the data that follows into the reply */
+    FAKE_SLEEP = 2, /* argument: microseconds; replies with the command's 8 bytes */
+    FAKE_BLOCK = 3, /* calls the may_block hook, then waits for fake_release() */
+    FAKE_HANG = 4,  /* the same without the hook */
+    FAKE_FORGET = 5 /* no reply */
+};
+
+struct fake_request {
+    uint32_t command;
+    uint32_t argument;
+};
+
+extern atomic_uint fake_runs;    /* requests begun */
+extern atomic_uint fake_resets;  /* fuse_server_reset() calls */
+extern atomic_uint fake_threads; /* that exist now */
+extern atomic_uint fake_inside;  /* requests running now */
+extern atomic_uint fake_bad;     /* reset while a request was running */
+
+void fake_clear(void);   /* all counters to 0, blocks again */
+void fake_release(void); /* lets all blocked requests go on, now and later */
+
+#endif

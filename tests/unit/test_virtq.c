@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The split ring against a driver that breaks every rule. */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "test.h"
+#include "virtq.h"
+#include "vu_proto.h"
+
+#define MEMORY    0x100000
+#define GUEST     UINT64_C(0x40000000)
+#define SIZE      8
+#define DATA      0x10000
+#define INDIRECT  0x8000
+#define EVENT_IDX VU_BIT(VIRTIO_RING_F_EVENT_IDX)
+#define WITH_IND  VU_BIT(VIRTIO_RING_F_INDIRECT_DESC)
+
+/* One ring in its memory; every case starts with a new one. */
+static struct {
+    char *memory;
+    struct memmap *map;
+    struct virtq vq;
+    struct virtq_slot slot;
+    struct vring_desc *desc;
+    struct vring_avail *avail;
+    struct vring_used *used;
+    unsigned size;
+} ring;
+
+static void setup_size(uint64_t features, uint16_t start, unsigned size)
+{
+    int fd = memfd_create("guest", MFD_CLOEXEC);
+    struct vu_memory_region region = {GUEST, MEMORY, 0, 0};
+    struct virtq_layout layout = {
+        .size = size, .desc = 0, .avail = size * 16, .used = size * 16 + size * 2 + 8};
+
+    layout.used = (layout.used + 3) & ~UINT64_C(3);
+    if (ftruncate(fd, MEMORY) < 0)
+        return;
+    ring.memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ring.size = size;
+    memmap_new_table(NULL, &region, &fd, 1, &ring.map);
+    close(fd);
+    ring.desc = (struct vring_desc *)ring.memory;
+    ring.avail = (struct vring_avail *)(ring.memory + layout.avail);
+    ring.used = (struct vring_used *)(ring.memory + layout.used);
+    ring.avail->idx = start;
+    ring.used->idx = start;
+    virtq_init(&ring.vq, &layout, features);
+    virtq_attach(&ring.vq, ring.map);
+    virtq_begin(&ring.vq, start);
+    virtq_slot_init(&ring.slot, size);
+}
+
+static void setup(uint64_t features, uint16_t start)
+{
+    setup_size(features, start, SIZE);
+}
+
+static void teardown(void)
+{
+    virtq_slot_free(&ring.slot);
+    memmap_unref(ring.map);
+    munmap(ring.memory, MEMORY);
+}
+
+static void desc(struct vring_desc *table, unsigned i, uint64_t offset, uint32_t length,
+                 uint16_t flags, uint16_t next)
+{
+    table[i] =
+        (struct vring_desc){.addr = GUEST + offset, .len = length, .flags = flags, .next = next};
+}
+
+static void offer(uint16_t head)
+{
+    ring.avail->ring[ring.avail->idx & (ring.size - 1)] = head;
+    ring.avail->idx++;
+}
+
+#define NEXT  VRING_DESC_F_NEXT
+#define WRITE VRING_DESC_F_WRITE
+#define IND   VRING_DESC_F_INDIRECT
+
+static void good_chain(void)
+{
+    setup(0, 0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 0);
+    desc(ring.desc, 3, DATA, 100, NEXT, 1);
+    desc(ring.desc, 1, DATA + 0x1000, 0, NEXT, 7); /* empty: counts, but has no entry */
+    desc(ring.desc, 7, DATA + 0x2000, 50, WRITE | NEXT, 0);
+    desc(ring.desc, 0, DATA + 0x3000, 60, WRITE, 0);
+    offer(3);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(ring.slot.head, 3);
+    CHECK_EQ(ring.slot.chain.readable_count, 1);
+    CHECK_EQ(ring.slot.chain.writable_count, 2);
+    CHECK_EQ(ring.slot.chain.readable[0].iov_len, 100);
+    CHECK_EQ(ring.slot.chain.writable[1].iov_len, 60);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 0);
+    virtq_push(&ring.vq, 3, 42);
+    CHECK_EQ(ring.used->idx, 1);
+    CHECK_EQ(ring.used->ring[0].id, 3);
+    CHECK_EQ(ring.used->ring[0].len, 42);
+    teardown();
+}
+
+/* Pops what the case prepared and wants it refused, once and for all. */
+#define CHECK_BROKEN(head)                                   \
+    do {                                                     \
+        offer(head);                                         \
+        uint16_t before_ = ring.vq.last_avail;               \
+        CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), -EBADMSG); \
+        CHECK(ring.vq.fault != NULL);                        \
+        CHECK_EQ(ring.vq.last_avail, before_);               \
+        teardown();                                          \
+    } while (0)
+
+static void head_outside_table(void)
+{
+    setup(0, 0);
+    CHECK_BROKEN(SIZE);
+}
+
+static void next_outside_table(void)
+{
+    setup(0, 0);
+    desc(ring.desc, 0, DATA, 8, NEXT, SIZE);
+    CHECK_BROKEN(0);
+}
+
+static void loop_to_itself(void)
+{
+    setup(0, 0);
+    desc(ring.desc, 0, DATA, 8, NEXT, 0);
+    CHECK_BROKEN(0);
+}
+
+static void loop_of_two_without_bytes(void)
+{
+    setup(0, 0);
+    desc(ring.desc, 0, DATA, 0, NEXT, 1);
+    desc(ring.desc, 1, DATA, 0, NEXT, 0);
+    CHECK_BROKEN(0);
+}
+
+static void readable_behind_writable(void)
+{
+    setup(0, 0);
+    desc(ring.desc, 0, DATA, 8, WRITE | NEXT, 1);
+    desc(ring.desc, 1, DATA, 8, 0, 0);
+    CHECK_BROKEN(0);
+}
+
+static void address_outside_memory(void)
+{
+    setup(0, 0);
+    desc(ring.desc, 0, MEMORY - 4, 8, 0, 0);
+    CHECK_BROKEN(0);
+    setup(0, 0);
+    desc(ring.desc, 0, 0, 8, 0, 0);
+    ring.desc[0].addr = UINT64_MAX - 3;
+    CHECK_BROKEN(0);
+}
+
+static void more_than_4_gib(void)
+{
+    setup(0, 0);
+    for (unsigned i = 0; i < 2; i++)
+        desc(ring.desc, i, 0, UINT32_MAX, i ? 0 : NEXT, 1);
+    CHECK_BROKEN(0);
+}
+
+static void available_index_jumps(void)
+{
+    setup(0, 0xfffe);
+    desc(ring.desc, 0, DATA, 8, 0, 0);
+    ring.avail->idx += SIZE; /* and one more is offered */
+    CHECK_BROKEN(0);
+    setup(0, 5);
+    ring.avail->idx = 3; /* backwards; one more: 4 */
+    CHECK_BROKEN(0);
+}
+
+static void indirect_not_negotiated(void)
+{
+    setup(0, 0);
+    desc(ring.desc, 0, INDIRECT, 16, IND, 0);
+    desc((void *)(ring.memory + INDIRECT), 0, DATA, 8, 0, 0);
+    CHECK_BROKEN(0);
+}
+
+static void indirect_chain(void)
+{
+    setup(WITH_IND, 0);
+    /* A table at an odd address, behind a direct descriptor, not in its own order. */
+    struct vring_desc table[SIZE] = {0};
+    desc(table, 0, DATA, 10, NEXT, 2);
+    desc(table, 2, DATA + 0x1000, 20, NEXT, 1);
+    desc(table, 1, DATA + 0x2000, 30, WRITE, 0);
+    memcpy(ring.memory + INDIRECT + 3, table, sizeof(table));
+    desc(ring.desc, 5, DATA + 0x4000, 5, NEXT, 6);
+    desc(ring.desc, 6, INDIRECT + 3, 3 * 16, IND, 0);
+    offer(5);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(ring.slot.head, 5);
+    CHECK_EQ(ring.slot.chain.readable_count, 3);
+    CHECK_EQ(ring.slot.chain.writable_count, 1);
+    CHECK_EQ(ring.slot.chain.readable[2].iov_len, 20);
+    CHECK_EQ(ring.slot.chain.writable[0].iov_len, 30);
+    teardown();
+}
+
+/* One bad indirect table after the other. */
+static void bad_indirect_tables(void)
+{
+    static const struct {
+        uint32_t length; /* of the table */
+        uint16_t outer_flags;
+        struct vring_desc inner[2];
+    } cases[] = {
+        {0, IND, {{0}}},
+        {17, IND, {{0}}},
+        {15, IND, {{0}}},
+        {16 * (SIZE + 1), IND, {{0}}},
+        {UINT32_MAX, IND, {{0}}},
+        {16, IND | NEXT, {{GUEST + DATA, 8, 0, 0}}},
+        {16, IND, {{GUEST + INDIRECT, 16, IND, 0}}},
+        {32, IND, {{GUEST + DATA, 8, NEXT, 2}}},
+        {32, IND, {{GUEST + DATA, 8, NEXT, 1}, {GUEST + DATA, 8, NEXT, 0}}},
+        {32, IND, {{GUEST + DATA, 8, NEXT | WRITE, 1}, {GUEST + DATA, 8, 0, 0}}},
+        {16, IND, {{1, 8, 0, 0}}},
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        setup(WITH_IND, 0);
+        desc(ring.desc, 0, INDIRECT, cases[i].length, cases[i].outer_flags, 1);
+        desc(ring.desc, 1, DATA, 8, 0, 0);
+        memcpy(ring.memory + INDIRECT, cases[i].inner, sizeof(cases[i].inner));
+        CHECK_BROKEN(0);
+    }
+    setup(WITH_IND, 0);
+    desc(ring.desc, 0, MEMORY - 16, 32, IND, 0); /* its end lies outside */
+    CHECK_BROKEN(0);
+}
+
+/* Direct and indirect descriptors together must not exceed the queue. */
+static void longest_chain(void)
+{
+    for (unsigned extra = 0; extra < 2; extra++) {
+        struct vring_desc table[SIZE];
+
+        setup(WITH_IND, 0);
+        for (unsigned i = 0; i < SIZE; i++)
+            desc(table, i, DATA, 8, i + 1 < SIZE ? NEXT : 0, (uint16_t)(i + 1));
+        memcpy(ring.memory + INDIRECT, table, sizeof(table));
+        desc(ring.desc, 0, DATA, 8, NEXT, 1);
+        desc(ring.desc, 1, INDIRECT, sizeof(table), IND, 0);
+        if (extra) {
+            CHECK_BROKEN(0);
+        } else {
+            offer(1);
+            CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+            CHECK_EQ(ring.slot.chain.readable_count, SIZE);
+            teardown();
+        }
+    }
+}
+
+/* Around the end of the index, many times around the ring. */
+static void indices_wrap(void)
+{
+    setup(0, 0xfff0);
+    desc(ring.desc, 2, DATA, 8, 0, 0);
+    for (unsigned i = 0; i < 100; i++) {
+        offer(2);
+        CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+        virtq_push(&ring.vq, 2, i);
+        CHECK_EQ(ring.used->idx, (uint16_t)(0xfff0 + i + 1));
+        CHECK_EQ(ring.used->ring[(0xfff0 + i) & (SIZE - 1)].len, i);
+    }
+    CHECK_EQ(ring.vq.last_avail, (uint16_t)(0xfff0 + 100));
+    /* A full ring is legal. */
+    for (unsigned i = 0; i < SIZE; i++)
+        offer(2);
+    for (unsigned i = 0; i < SIZE; i++)
+        CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 0);
+    teardown();
+}
+
+/* The used index comes from the ring, the available one from the front-end. */
+static void begins_where_the_ring_was(void)
+{
+    setup(0, 7);
+    ring.used->idx = 5;
+    virtq_begin(&ring.vq, 7);
+    virtq_push(&ring.vq, 1, 9);
+    CHECK_EQ(ring.used->idx, 6);
+    CHECK_EQ(ring.used->ring[5].len, 9);
+    teardown();
+}
+
+static void event_idx_notifications(void)
+{
+    setup(EVENT_IDX, 0xfffe);
+    __virtio16 *used_event = &ring.avail->ring[SIZE];
+
+    *used_event = 0xfffe; /* tell me about the next one */
+    CHECK(!virtq_wants_notification(&ring.vq));
+    virtq_push(&ring.vq, 0, 0); /* ffff */
+    CHECK(virtq_wants_notification(&ring.vq));
+    CHECK(!virtq_wants_notification(&ring.vq));
+    virtq_push(&ring.vq, 0, 0); /* 0 */
+    CHECK(!virtq_wants_notification(&ring.vq));
+    *used_event = 2;
+    virtq_push(&ring.vq, 0, 0); /* 1 */
+    virtq_push(&ring.vq, 0, 0); /* 2 */
+    CHECK(!virtq_wants_notification(&ring.vq));
+    virtq_push(&ring.vq, 0, 0); /* 3: a batch of three that passes the event */
+    virtq_push(&ring.vq, 0, 0);
+    virtq_push(&ring.vq, 0, 0);
+    CHECK(virtq_wants_notification(&ring.vq));
+    CHECK(!virtq_wants_notification(&ring.vq));
+    teardown();
+}
+
+static void event_idx_kicks(void)
+{
+    setup(EVENT_IDX, 0xffff);
+    __virtio16 *avail_event = (__virtio16 *)&ring.used->ring[SIZE];
+
+    desc(ring.desc, 0, DATA, 8, 0, 0);
+    CHECK(!virtq_arm_kicks(&ring.vq));
+    CHECK_EQ(*avail_event, 0xffff);
+    CHECK(vring_need_event(*avail_event, 0, 0xffff));
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    virtq_disarm_kicks(&ring.vq);
+    /* While awake the driver's next ones stay silent. */
+    CHECK(!vring_need_event(*avail_event, 1, 0));
+    offer(0);
+    CHECK(virtq_has_more(&ring.vq));
+    CHECK(virtq_arm_kicks(&ring.vq));
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK(!virtq_arm_kicks(&ring.vq));
+    CHECK_EQ(*avail_event, 1);
+    CHECK_EQ(ring.used->flags, 0);
+    teardown();
+}
+
+static void flags_without_event_idx(void)
+{
+    setup(0, 0);
+    desc(ring.desc, 0, DATA, 8, 0, 0);
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    virtq_disarm_kicks(&ring.vq);
+    CHECK_EQ(ring.used->flags, VRING_USED_F_NO_NOTIFY);
+    CHECK(!virtq_arm_kicks(&ring.vq));
+    CHECK_EQ(ring.used->flags, 0);
+    virtq_push(&ring.vq, 0, 0);
+    ring.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    CHECK(!virtq_wants_notification(&ring.vq));
+    virtq_push(&ring.vq, 0, 0);
+    ring.avail->flags = 0;
+    CHECK(virtq_wants_notification(&ring.vq));
+    teardown();
+}
+
+static void largest_and_smallest_queue(void)
+{
+    setup_size(EVENT_IDX, 0, 1);
+    desc(ring.desc, 0, DATA, 8, 0, 0);
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    virtq_push(&ring.vq, 0, 1);
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    teardown();
+
+    setup_size(EVENT_IDX, 0, VIRTQ_SIZE_MAX);
+    for (unsigned i = 0; i < VIRTQ_SIZE_MAX; i++)
+        desc(ring.desc, i, 0, 1, i + 1 < VIRTQ_SIZE_MAX ? NEXT : 0, (uint16_t)(i + 1));
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(ring.slot.chain.readable_count, VIRTQ_SIZE_MAX);
+    teardown();
+}
+
+static void rings_outside_memory_or_unaligned(void)
+{
+    setup(EVENT_IDX, 0);
+    struct virtq probe;
+    struct virtq_layout layout = {.size = SIZE, .desc = 0, .avail = 0x1000, .used = 0x2000};
+
+    virtq_init(&probe, &layout, EVENT_IDX);
+    CHECK_EQ(virtq_attach(&probe, ring.map), 0);
+    layout.desc = 8;
+    virtq_init(&probe, &layout, EVENT_IDX);
+    CHECK_EQ(virtq_attach(&probe, ring.map), -EINVAL);
+    layout.desc = 0;
+    layout.avail = 0x1001;
+    virtq_init(&probe, &layout, EVENT_IDX);
+    CHECK_EQ(virtq_attach(&probe, ring.map), -EINVAL);
+    layout.avail = 0x1000;
+    layout.used = 0x2002;
+    virtq_init(&probe, &layout, EVENT_IDX);
+    CHECK_EQ(virtq_attach(&probe, ring.map), -EINVAL);
+    /* Without EVENT_IDX it just fits, with it the event field lies outside. */
+    layout.used = MEMORY - (4 + SIZE * 8);
+    virtq_init(&probe, &layout, 0);
+    CHECK_EQ(virtq_attach(&probe, ring.map), 0);
+    virtq_init(&probe, &layout, EVENT_IDX);
+    CHECK_EQ(virtq_attach(&probe, ring.map), -EFAULT);
+    teardown();
+}
+
+int main(void)
+{
+    RUN(good_chain);
+    RUN(head_outside_table);
+    RUN(next_outside_table);
+    RUN(loop_to_itself);
+    RUN(loop_of_two_without_bytes);
+    RUN(readable_behind_writable);
+    RUN(address_outside_memory);
+    RUN(more_than_4_gib);
+    RUN(available_index_jumps);
+    RUN(indirect_not_negotiated);
+    RUN(indirect_chain);
+    RUN(bad_indirect_tables);
+    RUN(longest_chain);
+    RUN(indices_wrap);
+    RUN(begins_where_the_ring_was);
+    RUN(event_idx_notifications);
+    RUN(event_idx_kicks);
+    RUN(flags_without_event_idx);
+    RUN(largest_and_smallest_queue);
+    RUN(rings_outside_memory_or_unaligned);
+    return test_result();
+}

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Whole rings through the socket: start, serve, batch, stop, break, restart. */
+#include <linux/virtio_config.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "fake_fuse.h"
+#include "test.h"
+#include "vu_front.h"
+
+#define BASIC (VU_BIT(VIRTIO_F_VERSION_1) | VU_BIT(VU_F_PROTOCOL_FEATURES))
+#define ALL   (BASIC | VU_BIT(VIRTIO_RING_F_EVENT_IDX) | VU_BIT(VIRTIO_RING_F_INDIRECT_DESC))
+
+static int begin(struct front *front, uint64_t features)
+{
+    fake_clear();
+    if (front_start(front) < 0 || front_negotiate(front, features) < 0)
+        return -1;
+    return front_set_memory(front);
+}
+
+static void one_request(void)
+{
+    struct front front;
+    uint32_t head = 99;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 4, FAKE_ECHO, 0, 4096);
+    strcpy((char *)front_buffer(&front, 4) + 8, "hello");
+
+    /* "The back-end must start ring upon receiving a kick." */
+    usleep(50000);
+    CHECK_EQ(front_used_index(&front, 1), 0);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, &head), 56);
+    CHECK_EQ(head, 4);
+    CHECK(strcmp(front_buffer(&front, 5), "hello") == 0);
+    CHECK_EQ(front_notified(front.queues[1].call_fd, 1000), 1);
+
+    CHECK_EQ(front_stop_ring(&front, 1), 1);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    CHECK_EQ(fake_resets, 1);
+    CHECK_EQ(fake_threads, 0);
+}
+
+/* One notification for a whole batch, and used_event respected. */
+static void batch_notifies_once(void)
+{
+    struct front front;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    /* All is available before the kick: one batch of 20. */
+    for (unsigned i = 0; i < 20; i++)
+        front_request(&front, 1, 2 * i, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    for (unsigned i = 0; i < 20; i++)
+        CHECK(front_used(&front, 1, NULL) >= 0);
+    usleep(20000);
+    /* More than one only if the batch took longer than its time limit. */
+    uint64_t count = front_notified(front.queues[1].call_fd, 1000);
+    CHECK(count >= 1 && count <= 10);
+
+    /* used_event is still 0: nothing that comes now is asked for. */
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(front_used(&front, 1, NULL) >= 0);
+    CHECK_EQ(front_notified(front.queues[1].call_fd, 100), 0);
+
+    front.queues[1].avail->ring[FRONT_RING_SIZE] = 21; /* used_event */
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(front_used(&front, 1, NULL) >= 0);
+    CHECK_EQ(front_notified(front.queues[1].call_fd, 1000), 1);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* Without EVENT_IDX the driver says so by a flag. */
+static void flag_stops_notifications(void)
+{
+    struct front front;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, BASIC), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front.queues[1].avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(front_used(&front, 1, NULL) >= 0);
+    CHECK_EQ(front_notified(front.queues[1].call_fd, 100), 0);
+
+    __atomic_store_n(&front.queues[1].avail->flags, 0, __ATOMIC_SEQ_CST);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(front_used(&front, 1, NULL) >= 0);
+    CHECK_EQ(front_notified(front.queues[1].call_fd, 1000), 1);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* Thousands of requests, each kicked only if the device asked: a lost wake-up would hang. */
+static void many_requests_wrap(void)
+{
+    struct front front;
+    const unsigned rounds = 9000;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    struct front_queue *queue = &front.queues[1];
+    __virtio16 *avail_event = (__virtio16 *)&queue->used->ring[FRONT_RING_SIZE];
+
+    for (unsigned i = 0; i < rounds; i++) {
+        uint16_t old = queue->avail_index;
+        unsigned burst = 1 + i % 16;
+
+        for (unsigned j = 0; j < burst; j++)
+            front_request(&front, 1, 2 * j, FAKE_ECHO, 0, 64);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (vring_need_event(__atomic_load_n(avail_event, __ATOMIC_RELAXED), queue->avail_index,
+                             old))
+            front_kick(&front, 1);
+        for (unsigned j = 0; j < burst; j++)
+            CHECK_EQ(front_used(&front, 1, NULL), 56);
+    }
+    CHECK_EQ(front_stop_ring(&front, 1), queue->avail_index);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* A ring that stops and starts again goes on where it was, also without a new kick. */
+static void stop_and_restart(void)
+{
+    struct front front;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    CHECK_EQ(front_stop_ring(&front, 1), 1);
+
+    /* As on pause: status 0 and all the settings once more; the session stays. */
+    uint64_t zero = 0;
+    CHECK_EQ(front_ask(&front, VU_SET_STATUS, &zero, 8, NULL, 0), 0);
+    CHECK_EQ(fake_resets, 0);
+    struct vu_vring_state base = {1, 1};
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(front_stop_ring(&front, 1), 1);
+    front_request(&front, 1, 2, FAKE_ECHO, 0, 64);
+    uint64_t u64 = 1;
+    CHECK_EQ(front_ask(&front, VU_SET_VRING_BASE, &base, sizeof(base), NULL, 0), 0);
+    CHECK_EQ(front_ask(&front, VU_SET_VRING_KICK, &u64, 8, &front.queues[1].kick_fd, 1), 0);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    CHECK_EQ(front_used_index(&front, 1), 2);
+    CHECK_EQ(front_stop_ring(&front, 1), 2);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+static void disabled_ring_waits(void)
+{
+    struct front front;
+    struct vu_vring_state state = {1, 0};
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(front_ask(&front, VU_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0), 0);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    usleep(50000);
+    CHECK_EQ(front_used_index(&front, 1), 0);
+    state.num = 1;
+    CHECK_EQ(front_ask(&front, VU_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0), 0);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* A broken chain costs its own queue only. */
+static void broken_chain_costs_one_queue(void)
+{
+    struct front front;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(front_start_ring(&front, 2), 0);
+    CHECK_EQ(front_get(&front, VU_GET_STATUS), 0);
+
+    front_set_desc(&front, 1, 0, 0x10, 64, 0, 0); /* outside memory */
+    front_offer(&front, 1, 0);
+    front_kick(&front, 1);
+    CHECK_EQ(front_notified(front.queues[1].err_fd, 2000), 1);
+    CHECK_EQ(front_get(&front, VU_GET_STATUS), VIRTIO_CONFIG_S_NEEDS_RESET);
+
+    front_request(&front, 2, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 2);
+    CHECK_EQ(front_used(&front, 2, NULL), 56);
+
+    /* After the front-end took notice the ring can start anew. */
+    CHECK_EQ(front_stop_ring(&front, 1), 0);
+    front.queues[1].avail_index = 0;
+    __atomic_store_n(&front.queues[1].avail->idx, 0, __ATOMIC_RELEASE);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    CHECK_EQ(front_ask(&front, VU_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+    CHECK_EQ(fake_resets, 1);
+    CHECK_EQ(front_get(&front, VU_GET_STATUS), 0);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* Memory that the front-end truncates: the queue breaks, the daemon goes on. */
+static void truncated_memory_is_survived(void)
+{
+    struct front front;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    CHECK_EQ(ftruncate(front.memory_fd, FRONT_BUFFERS), 0);
+    front_kick(&front, 1);
+    CHECK_EQ(front_notified(front.queues[1].err_fd, 2000), 1);
+    CHECK_EQ(front_used_index(&front, 1), 0);
+
+    /* The ring itself. */
+    CHECK_EQ(ftruncate(front.memory_fd, FRONT_MEMORY_SIZE), 0);
+    CHECK_EQ(front_start_ring(&front, 2), 0);
+    CHECK_EQ(ftruncate(front.memory_fd, 0), 0);
+    front_kick(&front, 2);
+    CHECK_EQ(front_notified(front.queues[2].err_fd, 2000), 1);
+    CHECK_EQ(front_get(&front, VU_GET_STATUS), VIRTIO_CONFIG_S_NEEDS_RESET);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* A request that blocks hands the queue to another thread of the pool. */
+static void pool_thread_takes_over(void)
+{
+    struct front front;
+
+    front_init(&front);
+    front.settings.thread_pool_size = 2;
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(front_start_ring(&front, 0), 0);
+    CHECK_EQ(fake_threads, 4);
+    front_request(&front, 1, 0, FAKE_BLOCK, 0, 64);
+    front_kick(&front, 1);
+    while (fake_inside == 0)
+        usleep(1000);
+
+    uint32_t head = 99;
+    front_request(&front, 1, 2, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, &head), 56);
+    CHECK_EQ(head, 2);
+    /* hiprio never waits behind the others. */
+    front_request(&front, 0, 0, FAKE_FORGET, 0, 64);
+    front_kick(&front, 0);
+    CHECK_EQ(front_used(&front, 0, NULL), 0);
+
+    fake_release();
+    CHECK_EQ(front_used(&front, 1, &head), 8);
+    CHECK_EQ(head, 0);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    CHECK_EQ(fake_threads, 0);
+    CHECK_EQ(fake_bad, 0);
+}
+
+/* A memory table that comes while a request runs: its old memory stays, the answer comes soon. */
+static void memory_changes_under_a_request(void)
+{
+    struct front front;
+
+    front_init(&front);
+    front.settings.thread_pool_size = 1;
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_BLOCK, 0, 64);
+    front_kick(&front, 1);
+    while (fake_inside == 0)
+        usleep(1000);
+
+    /* The same memory by another file descriptor and offset 0 is shared, by two halves is not. */
+    CHECK_EQ(front_set_memory(&front), 0);
+    uint64_t half = FRONT_MEMORY_SIZE / 2;
+    struct vu_memory_table table = {
+        .count = 2,
+        .regions = {{FRONT_GUEST_BASE, half, FRONT_USER_BASE, 0},
+                    {FRONT_GUEST_BASE + half, half, FRONT_USER_BASE + half, half}},
+    };
+    int fds[2] = {front.memory_fd, front.memory_fd};
+    CHECK_EQ(front_ask(&front, VU_SET_MEM_TABLE, &table, 8 + 64, fds, 2), 0);
+
+    front_request(&front, 1, 2, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    fake_release();
+    CHECK_EQ(front_used(&front, 1, NULL), 8);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* Memory without the ring breaks the queue, also an empty table. */
+static void ring_without_memory_breaks(void)
+{
+    struct front front;
+    struct vu_memory_table table = {.count = 0};
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(front_ask(&front, VU_SET_MEM_TABLE, &table, 8, NULL, 0), 0);
+    CHECK_EQ(front_notified(front.queues[1].err_fd, 2000), 1);
+    CHECK_EQ(front_stop_ring(&front, 1), 0);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+static int64_t milliseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* Stop: what was taken is answered, in good time. */
+static void stop_answers_what_runs(void)
+{
+    struct front front;
+    uint64_t one = 1;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_SLEEP, 200000, 64);
+    front_kick(&front, 1);
+    while (fake_inside == 0)
+        usleep(1000);
+    CHECK_EQ(write(front.stop_fd, &one, 8), 8);
+    int64_t start = milliseconds();
+    CHECK_EQ(front_used(&front, 1, NULL), 8);
+    CHECK_EQ(front_notified(front.queues[1].call_fd, 1000), 1);
+    CHECK_EQ(front_join(&front), DEVICE_END_CLEAN);
+    CHECK(milliseconds() - start < 700);
+}
+
+/* Half a message, then silence: stop comes through all the same. */
+static void stop_in_the_middle_of_a_message(void)
+{
+    struct front front;
+    uint64_t one = 1;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(write(front.socket_fd, "\1\0\0\0\1", 5), 5);
+    usleep(20000);
+    CHECK_EQ(write(front.stop_fd, &one, 8), 8);
+    int64_t start = milliseconds();
+    CHECK_EQ(front_join(&front), DEVICE_END_CLEAN);
+    CHECK(milliseconds() - start < 500);
+}
+
+/* The front-end leaves while requests run. */
+static void front_end_leaves_inside_a_request(void)
+{
+    struct front front;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_SLEEP, 100000, 64);
+    front_kick(&front, 1);
+    while (fake_inside == 0)
+        usleep(1000);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    CHECK_EQ(fake_bad, 0);
+    CHECK_EQ(fake_resets, 1);
+}
+
+/* Kick and call descriptors that are no eventfds, and full or dead ones. */
+static void strange_event_descriptors(void)
+{
+    struct front front;
+    uint64_t u64 = 1;
+    int kick[2], call[2];
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK(front_ask(&front, VU_SET_VRING_KICK, &u64, 8, &front.memory_fd, 1) > 0);
+    CHECK(front_ask(&front, VU_SET_VRING_CALL, &u64, 8, &front.memory_fd, 1) > 0);
+
+    /* Blocking pipes; nobody reads the call pipe. */
+    CHECK_EQ(pipe(kick), 0);
+    CHECK_EQ(pipe(call), 0);
+    CHECK_EQ(front_ask(&front, VU_SET_VRING_KICK, &u64, 8, kick, 1), 0);
+    CHECK_EQ(front_ask(&front, VU_SET_VRING_CALL, &u64, 8, &call[1], 1), 0);
+    for (unsigned i = 0; i < 9000; i++) {
+        front.queues[1].avail->ring[FRONT_RING_SIZE] = (uint16_t)i; /* used_event */
+        front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+        CHECK_EQ(write(kick[1], &u64, 8), 8);
+        CHECK_EQ(front_used(&front, 1, NULL), 56);
+    }
+    /* Both ends closed: end of file for the leader, EPIPE for the caller. */
+    close(call[0]);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    CHECK_EQ(write(kick[1], &u64, 8), 8);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    close(kick[1]);
+    close(kick[0]);
+    close(call[1]);
+    usleep(20000);
+    CHECK_EQ(front_stop_ring(&front, 1), 9001);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* Last: a hanging request is left behind, within the time that stop allows. */
+static void stop_with_a_hanging_request(void)
+{
+    static struct front front; /* its thread outlives the case */
+    uint64_t one = 1;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_HANG, 0, 64);
+    front_kick(&front, 1);
+    while (fake_inside == 0)
+        usleep(1000);
+    int64_t start = milliseconds();
+    CHECK_EQ(write(front.stop_fd, &one, 8), 8);
+    pthread_join(front.thread, NULL);
+    CHECK_EQ(front.result, DEVICE_END_BUSY);
+    int64_t took = milliseconds() - start;
+    CHECK(took >= DEVICE_STOP_TIMEOUT_MS - 100 && took < 1000);
+    CHECK_EQ(fake_resets, 0);
+    fake_release();
+    CHECK_EQ(front_used(&front, 1, NULL), 8);
+}
+
+int main(void)
+{
+    RUN(one_request);
+    RUN(batch_notifies_once);
+    RUN(flag_stops_notifications);
+    RUN(many_requests_wrap);
+    RUN(stop_and_restart);
+    RUN(disabled_ring_waits);
+    RUN(broken_chain_costs_one_queue);
+    RUN(truncated_memory_is_survived);
+    RUN(pool_thread_takes_over);
+    RUN(memory_changes_under_a_request);
+    RUN(ring_without_memory_breaks);
+    RUN(stop_answers_what_runs);
+    RUN(stop_in_the_middle_of_a_message);
+    RUN(front_end_leaves_inside_a_request);
+    RUN(strange_event_descriptors);
+    RUN(stop_with_a_hanging_request);
+    return test_result();
+}
