@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Trees as lines, and the difference of two lists of lines."""
+import difflib
+import hashlib
+import os
+import stat
+
+from . import syscalls
+from .recorder import describe
+
+
+def _content(path, st):
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        hasher = hashlib.sha256()
+        left = min(st.st_size, 64 << 20)
+        while left > 0:
+            chunk = os.read(fd, 1 << 20)
+            if not chunk:
+                break
+            hasher.update(chunk)
+            left -= len(chunk)
+        return hasher.hexdigest()[:16]
+    finally:
+        os.close(fd)
+
+
+def _xattrs(path):
+    names = sorted(os.listxattr(path, follow_symlinks=False))
+    pairs = []
+    for name in names:
+        if name.startswith("security.selinux"):
+            continue
+        value = os.getxattr(path, name, follow_symlinks=False)
+        pairs.append(f"{name}={hashlib.sha256(value).hexdigest()[:8]}/{len(value)}")
+    return " ".join(pairs)
+
+
+def _attempt(function, *args):
+    try:
+        return function(*args)
+    except OSError as error:
+        return syscalls.errno_name(error.errno)
+
+
+def tree(root, exact):
+    """
+    One line per file below root, in order.  exact: with inode numbers, times and blocks too, for
+    two views of the same files.
+    """
+    lines = []
+    pending = [b""]
+    root = os.fsencode(root)
+    while pending:
+        relative = pending.pop()
+        path = os.path.join(root, relative) if relative else root
+        st = _attempt(os.lstat, path)
+        if isinstance(st, str):
+            lines.append(f"{relative!r} {st}")
+            continue
+        line = f"{relative!r} {describe(st)}"
+        if exact:
+            line += (f" ino={st.st_ino} mtime={st.st_mtime_ns} ctime={st.st_ctime_ns}"
+                     f" blocks={st.st_blocks}")
+        if stat.S_ISREG(st.st_mode):
+            line += f" content={_attempt(_content, path, st)}"
+        if stat.S_ISLNK(st.st_mode):
+            line += f" -> {_attempt(os.readlink, path)!r}"
+        xattrs = _attempt(_xattrs, path)
+        if xattrs:
+            line += f" xattrs={xattrs}"
+        lines.append(line)
+        if stat.S_ISDIR(st.st_mode):
+            names = _attempt(os.listdir, path)
+            if isinstance(names, str):
+                lines.append(f"{relative!r}/ {names}")
+            else:
+                pending += [os.path.join(relative, name) for name in sorted(names, reverse=True)]
+    return lines
+
+
+def differences(expected, seen):
+    """Pairs (expected line or None, seen line or None)."""
+    matcher = difflib.SequenceMatcher(None, expected, seen, autojunk=False)
+    pairs = []
+    for kind, a0, a1, b0, b1 in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        for i in range(max(a1 - a0, b1 - b0)):
+            pairs.append((expected[a0 + i] if a0 + i < a1 else None,
+                          seen[b0 + i] if b0 + i < b1 else None))
+    return pairs
