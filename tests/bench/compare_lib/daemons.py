@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Finding daemons, starting one, running viofs-bench against it."""
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+
+TREE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+START_SECONDS = 10
+STOP_SECONDS = 10
+# A counted run is two: what starting and finding files costs is in both and goes out.
+COUNT_OPS = (640, 3840)
+
+
+class RunFailed(Exception):
+    """A daemon did not start, or the client was not content with it."""
+
+
+class Daemon:
+    def __init__(self, name, command):
+        self.name = name
+        self.command = command  # words; {share} and {socket} are replaced
+
+    def version(self):
+        try:
+            done = subprocess.run([self.command[0], "--version"], capture_output=True, text=True,
+                                  timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"unknown ({error})"
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        return lines[0] if lines else "unknown"
+
+    def words(self, share, socket):
+        return [w.replace("{share}", share).replace("{socket}", socket) for w in self.command]
+
+
+def _our_daemon(arguments):
+    path = (arguments.viofsd or os.environ.get("VIOFSD")
+            or os.path.join(TREE, "build", "daemon", "viofsd"))
+    if not os.access(path, os.X_OK):
+        return None, f"{path} is not there; build it, or say --viofsd PATH"
+    return Daemon("viofsd", [os.path.realpath(path), "--shared-dir", "{share}", "--socket-path",
+                             "{socket}"]), None
+
+
+def _peers_folder(arguments):
+    if arguments.peers:
+        return arguments.peers
+    cache = os.environ.get("VIOFSD_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "viofsd")
+    return os.path.join(cache, "peers", "bin")
+
+
+def find(arguments):
+    """All daemons, in the order of the table, and [(name, reason)] of those that are not there."""
+    found, missing = [], []
+    ours, reason = _our_daemon(arguments)
+    if ours:
+        found.append(ours)
+    else:
+        missing.append(("viofsd", reason))
+    folder = _peers_folder(arguments)
+    for name, program, options in (
+            ("rust", "rust-virtiofsd", ["--shared-dir", "{share}", "--socket-path", "{socket}"]),
+            ("c", "c-virtiofsd", ["-o", "source={share}", "--socket-path={socket}"])):
+        path = os.path.join(folder, program)
+        if os.access(path, os.X_OK):
+            found.append(Daemon(name, [path] + options))
+        else:
+            missing.append((name, f"{path} is not there; tests/peers/fetch {program} brings it"))
+    for text in arguments.add:
+        name, equals, command = text.partition("=")
+        if not equals or not shlex.split(command):
+            raise SystemExit(f"compare: --add {text}: NAME=COMMAND is expected")
+        found.append(Daemon(name, shlex.split(command)))
+    if arguments.only:
+        wanted = arguments.only.split(",")
+        unknown = set(wanted) - {d.name for d in found} - {name for name, _ in missing}
+        if unknown:
+            raise SystemExit(f"compare: no daemon named {', '.join(sorted(unknown))}")
+        found = [d for d in found if d.name in wanted]
+        missing = [m for m in missing if m[0] in wanted]
+    return found, missing
+
+
+class Client:
+    """viofs-bench, and the daemons that it is run against."""
+
+    def __init__(self, arguments, cpus):
+        self.arguments = arguments
+        self.client_cpu, self.daemon_cpu = cpus
+        self.program = self._find_program()
+        self.scratch = None
+        self.share = None
+        self.runs = 0
+
+    def _find_program(self):
+        candidates = [self.arguments.viofs_bench, os.environ.get("VIOFS_BENCH")]
+        ours, _ = _our_daemon(self.arguments)
+        if ours:
+            build = os.path.dirname(os.path.dirname(ours.command[0]))
+            candidates.append(os.path.join(build, "tests", "bench", "viofs-bench"))
+        candidates.append(os.path.join(TREE, "build", "tests", "bench", "viofs-bench"))
+        for path in candidates:
+            if path and os.access(path, os.X_OK):
+                return path
+        raise SystemExit("compare: viofs-bench is not built; say --viofs-bench PATH")
+
+    def workloads(self):
+        done = subprocess.run([self.program, "--list"], capture_output=True, text=True, check=True)
+        return [line.split()[0] for line in done.stdout.splitlines()]
+
+    def prepare(self, scratch, share):
+        self.scratch, self.share = scratch, share
+        done = subprocess.run([self.program, "--prepare", "--share", share], check=False)
+        if done.returncode:
+            raise SystemExit("compare: the share could not be prepared")
+
+    def run(self, daemon, workload, depth):
+        """One timed run; viofs-bench's figures."""
+        options = ["--seconds", str(self.arguments.seconds),
+                   "--warmup", str(min(0.2, self.arguments.seconds / 4))]
+        if self.arguments.spin:
+            options.append("--spin")
+        with _Running(self, daemon, []) as running:
+            return self._bench(running, workload, depth,
+                               options + ["--pid", str(running.process.pid)])
+
+    def _bench(self, running, workload, depth, options):
+        command = [self.program, "--socket", running.socket, "--share", self.share,
+                   "--workload", workload, "--depth", str(depth), "--cpu", str(self.client_cpu),
+                   "--queues", str(self.arguments.queues)] + options
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RunFailed(f"{done.stderr.strip()}; the daemon said: {running.last_words()}")
+        return json.loads(done.stdout)
+
+    def count_syscalls(self, daemon, workload, depth):
+        """System calls per operation by name, most frequent first."""
+        if not shutil.which("strace"):
+            raise SystemExit("compare: --syscalls needs strace")
+        counts = []
+        for ops in COUNT_OPS:
+            summary = os.path.join(self.scratch, "strace")
+            with _Running(self, daemon, ["strace", "-f", "-c", "-o", summary]) as running:
+                figures = self._bench(running, workload, depth, ["--ops", str(ops)])
+            counts.append((figures["ops"], _read_summary(summary)))
+        (ops_few, few), (ops_many, many) = counts
+        per_op = {name: (n - few.get(name, 0)) / (ops_many - ops_few) for name, n in many.items()}
+        return dict(sorted(((name, round(n, 3)) for name, n in per_op.items() if n >= 0.0005),
+                           key=lambda item: -item[1]))
+
+
+def _read_summary(path):
+    """strace -c: "% time  seconds  usecs/call  calls  [errors]  syscall"."""
+    counts = {}
+    with open(path, encoding="ascii", errors="replace") as f:
+        for line in f:
+            words = line.split()
+            if (len(words) >= 5 and re.fullmatch(r"[\d.]+", words[0]) and words[3].isdigit()
+                    and words[-1] != "total"):
+                counts[words[-1]] = int(words[3])
+    return counts
+
+
+class _Running:
+    """Context manager: a daemon that listens, on its CPU; it ends when its client leaves."""
+
+    def __init__(self, client, daemon, prefix):
+        client.runs += 1
+        self.daemon = daemon
+        self.socket = os.path.join(client.scratch, f"socket.{client.runs}")
+        self.log = os.path.join(client.scratch, "log")
+        self.command = prefix + daemon.words(client.share, self.socket)
+        self.cpu = client.daemon_cpu
+        self.process = None
+
+    def __enter__(self):
+        with open(self.log, "wb") as log:
+            # The CPU is set before exec, so that every thread and child is born with it.
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=lambda: os.sched_setaffinity(0, {self.cpu}))
+        deadline = time.monotonic() + START_SECONDS
+        while not os.path.exists(self.socket):
+            if self.process.poll() is not None:
+                raise RunFailed(f"{self.daemon.name} ended with status "
+                                f"{self.process.returncode}: {self.last_words()}")
+            if time.monotonic() > deadline:
+                self._end()
+                raise RunFailed(f"{self.daemon.name} does not listen: {self.last_words()}")
+            time.sleep(0.005)
+        # The socket is bound a moment before the daemon listens.
+        time.sleep(0.05)
+        return self
+
+    def _end(self):
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __exit__(self, kind, value, trace):
+        try:
+            self.process.wait(2 if kind is None else 0.5)
+        except subprocess.TimeoutExpired:
+            self._end()
+        for path in (self.socket, self.socket + ".pid"):
+            if os.path.exists(path):
+                os.unlink(path)
+
+    def last_words(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            lines = f.read().strip().splitlines()
+        return " / ".join(lines[-3:]) or "nothing"

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Results of a comparison: medians, ratios, the bar, the table."""
+import json
+import os
+import statistics
+
+OURS, REFERENCE = "viofsd", "rust"
+# Another program that took this part of a CPU during a run makes its figures doubtful.
+NOISE = 0.10
+
+
+def _median(runs, key):
+    return statistics.median(run[key] for run in runs)
+
+
+def _spread(runs, key):
+    """Half the range of the middle runs (the best and the worst left out from five on), relative
+    to the median."""
+    values = sorted(run[key] for run in runs)
+    if len(values) >= 5:
+        values = values[1:-1]
+    middle = statistics.median(values)
+    return (values[-1] - values[0]) / 2 / middle if middle else 0.0
+
+
+class Results:
+    def __init__(self, machine, missing):
+        self.machine = machine
+        self.missing = missing
+        self.runs = {}      # (workload, depth) -> name -> [figures]
+        self.syscalls = {}  # (workload, depth) -> name -> {call: per operation}
+        self.failures = []
+
+    def add(self, name, workload, depth, run):
+        self.runs.setdefault((workload, depth), {}).setdefault(name, []).append(run)
+
+    def add_failure(self, name, workload, depth, text):
+        self.failures.append(f"{name}: {workload} at depth {depth}: {text}")
+
+    def add_syscalls(self, name, workload, depth, counts):
+        self.syscalls.setdefault((workload, depth), {})[name] = counts
+
+    def ratio(self, key, name, other, figure):
+        """Median over the rounds of name's figure by other's in the same round; None if there is
+        no pair.  Rounds are neighbours in time, so what disturbs the machine for longer than a
+        round goes out of the ratio."""
+        mine, theirs = (self.runs.get(key, {}).get(n, []) for n in (name, other))
+        pairs = [a[figure] / b[figure] for a, b in zip(mine, theirs) if b[figure]]
+        return statistics.median(pairs) if pairs else None
+
+    def best_peer(self, key, name, figure, best):
+        """The ratio to the peer against which name does worst; None without peers."""
+        peers = [n for n in self.runs[key] if n not in (name, OURS)]
+        ratios = [r for r in (self.ratio(key, name, n, figure) for n in peers) if r is not None]
+        return best(ratios) if ratios else None
+
+    def bar_missed(self, slack):
+        """Lines, one for each place where we do not keep up with the reference."""
+        missed = [f"{name} was not measured" for name in (OURS, REFERENCE)
+                  if not any(name in by_name for by_name in self.runs.values())]
+        if missed:
+            return missed
+        for key, by_name in self.runs.items():
+            where = f"{key[0]} at depth {key[1]}"
+            for name in (OURS, REFERENCE):
+                if name not in by_name:
+                    missed.append(f"{where}: {name} has no figures")
+            rate = self.ratio(key, OURS, REFERENCE, "rate")
+            cpu = self.ratio(key, OURS, REFERENCE, "daemon_cpu_us")
+            if rate is not None and rate < 1 - slack:
+                missed.append(f"{where}: rate is {rate:.2f} of {REFERENCE}'s")
+            if cpu is not None and cpu > 1 + slack:
+                missed.append(f"{where}: CPU time per operation is {cpu:.2f} of {REFERENCE}'s")
+        return missed
+
+    def _row(self, key, name):
+        runs = self.runs[key][name]
+        others = [n for n in self.runs[key] if n != name]
+
+        def against(figure, best):
+            reference = (self.ratio(key, name, REFERENCE, figure)
+                         if REFERENCE in others else None)
+            peer = self.best_peer(key, name, figure, best) if name == OURS else None
+            return "".join(f"{r:6.2f}" if r is not None else "     -" for r in (reference, peer))
+
+        calls = self.syscalls.get(key, {}).get(name)
+        noisy = sum(run["other_cpu_share"] > NOISE for run in runs)
+        return (f"{key[0]:<17}{key[1]:>3} {name:<9}"
+                f"{_median(runs, 'rate'):>11.0f} ±{100 * _spread(runs, 'rate'):3.0f}%"
+                f"{against('rate', min)} "
+                f"{_median(runs, 'daemon_cpu_us'):>9.2f} "
+                f"±{100 * _spread(runs, 'daemon_cpu_us'):3.0f}%"
+                f"{against('daemon_cpu_us', max)} "
+                f"{_median(runs, 'p50_us'):>9.1f}{_median(runs, 'p90_us'):>9.1f}"
+                f"{_median(runs, 'p99_us'):>9.1f}"
+                f"{_median(runs, 'voluntary'):>7.2f}"
+                f"{_median(runs, 'notifications'):>7.2f}{_median(runs, 'kicks'):>7.2f}"
+                + (f"{sum(calls.values()):>8.2f}" if calls is not None else f"{'-':>8}")
+                + (f"  noisy {noisy}/{len(runs)}" if noisy else "")).rstrip()
+
+    def text(self, names, slack):
+        """The whole report."""
+        machine = self.machine
+        lines = [f"{machine['date']}, {machine['cpu']}, {machine['cpus_online']} CPUs, Linux "
+                 f"{machine['kernel']}, share on {machine['fs']}, {machine['rounds']} rounds of "
+                 f"{machine['seconds']:g} s, load before {machine['load_before']:.2f}"]
+        lines += [f"  {name}: {d['version']}: {' '.join(d['command'])}"
+                  for name, d in machine["daemons"].items()]
+        lines += [f"  {name}: not measured: {reason}" for name, reason in self.missing]
+        lines += ["", f"{'workload':<17}{'dep':>3} {'daemon':<9}{'rate/s':>11} {'':>5}"
+                  f"{'/rust':>6}{'/best':>6} {'CPU us':>9} {'':>5}{'/rust':>6}{'/best':>6} "
+                  f"{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'sleeps':>7}{'notif.':>7}"
+                  f"{'kicks':>7}{'calls':>8}"]
+        for key in self.runs:
+            lines += [self._row(key, name) for name in names if name in self.runs[key]]
+            lines.append("")
+        lines += self._syscall_lines(names)
+        lines += [f"failed: {failure}" for failure in self.failures]
+        runs = [run for by_name in self.runs.values() for each in by_name.values() for run in each]
+        noisy = sum(run["other_cpu_share"] > NOISE for run in runs)
+        if noisy:
+            lines.append(f"noise: in {noisy} of {len(runs)} runs other programs took more than "
+                         f"{NOISE:.0%} of a CPU; do not trust the figures")
+        missed = self.bar_missed(slack)
+        if OURS in names and REFERENCE in names:
+            lines.append(f"{OURS} against {REFERENCE}: "
+                         + (f"behind in {len(missed)} places" if missed else "nowhere behind")
+                         + f" (slack {slack:.0%})")
+            lines += [f"  {line}" for line in missed]
+        return "\n".join(lines) + "\n"
+
+    def _syscall_lines(self, names):
+        lines = []
+        for (workload, depth), by_name in self.syscalls.items():
+            for name in names:
+                if name in by_name:
+                    calls = ", ".join(f"{call} {n:g}" for call, n in by_name[name].items())
+                    lines.append(f"calls per op: {workload} {depth} {name}: {calls or 'none'}")
+        return lines + [""] if lines else []
+
+    def write(self, folder, text):
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "results.txt"), "w", encoding="utf-8") as f:
+            f.write(text)
+        with open(os.path.join(folder, "results.json"), "w", encoding="utf-8") as f:
+            json.dump({
+                "machine": self.machine,
+                "missing": self.missing,
+                "failures": self.failures,
+                "results": [
+                    {"workload": workload, "depth": depth, "runs": by_name,
+                     "syscalls_per_op": self.syscalls.get((workload, depth), {})}
+                    for (workload, depth), by_name in self.runs.items()],
+            }, f, indent=1)
+            f.write("\n")
