@@ -267,6 +267,7 @@ case_busy() {
     start_tool
     tail -f "$mnt/file" >/dev/null 2>&1 &
     helpers=($!)
+    check "in use" until_true 5 eval 'ls -l /proc/${helpers[0]}/fd | grep -q "$mnt/file"'
     umount "$mnt" 2>/dev/null && fail "umount of a busy mount"
     check "still works" [ "$(cat "$mnt/file")" = hello ]
     kill_tool TERM
