@@ -49,7 +49,6 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
 {
     autoclose int share = fds->share;
     autoclose int proc_fd = fds->proc_fd;
-    autoclose int mountinfo = fds->mountinfo;
 
     struct fuse_server *server = aligned_alloc(64, (sizeof(*server) + 63) / 64 * 64);
     if (!server)

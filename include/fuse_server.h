@@ -20,9 +20,8 @@ struct fuse_thread;
 
 /* The descriptors that the sandbox leaves us. The server takes them over, also on failure. */
 struct fuse_server_fds {
-    int share;     /* O_PATH descriptor of the shared directory, as seen from inside the sandbox */
-    int proc_fd;   /* O_PATH descriptor of /proc/self/fd of this very process */
-    int mountinfo; /* /proc/self/mountinfo, open for reading; -1: submounts cannot be named */
+    int share;   /* O_PATH descriptor of the shared directory, as seen from inside the sandbox */
+    int proc_fd; /* O_PATH descriptor of /proc/self/fd of this very process */
 };
 
 /*

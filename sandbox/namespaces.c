@@ -63,16 +63,6 @@ static int open_proc_self(int *ret_fd)
     return 0;
 }
 
-/* The list of mounts is seen from the root directory that the process has when it is opened. */
-static int open_mountinfo(int proc_self)
-{
-    int fd = openat(proc_self, "mountinfo", O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        log_warn("cannot open /proc/self/mountinfo: %m: submounts keep no name");
-    return fd;
-}
-
 /*
  * A mount of /proc/self/fd alone, attached nowhere: `..` from it is itself, so the rest of /proc,
  * with the root directories of other processes, is out of reach.
@@ -142,7 +132,7 @@ static int open_root(int *ret_fd)
 
 int namespaces_enter(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds = {-1, -1, -1};
+    struct fuse_server_fds fds = {-1, -1};
     autoclose int proc_self = -1;
     autoclose int tree = -1;
     int error;
@@ -158,7 +148,6 @@ int namespaces_enter(const struct settings *settings, struct fuse_server_fds *re
         return error;
     if ((error = clone_share(settings, &tree)) || (error = pivot_into(tree)))
         return error;
-    fds.mountinfo = open_mountinfo(proc_self);
     if ((error = open_root(&fds.share)))
         return error;
     *ret_fds = fds;
@@ -167,7 +156,7 @@ int namespaces_enter(const struct settings *settings, struct fuse_server_fds *re
 
 int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds = {-1, -1, -1};
+    struct fuse_server_fds fds = {-1, -1};
     autoclose int proc_self = -1;
     int error = open_proc_self(&proc_self);
 
@@ -184,7 +173,6 @@ int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *r
     if (chroot(".") < 0)
         return failed_but("--sandbox=chroot: cannot change the root directory",
                           " (CAP_SYS_CHROOT is needed); --sandbox=namespace does without");
-    fds.mountinfo = open_mountinfo(proc_self);
     if ((error = open_root(&fds.share)))
         return error;
     *ret_fds = fds;
@@ -193,7 +181,7 @@ int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *r
 
 int namespaces_stay(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds = {-1, -1, -1};
+    struct fuse_server_fds fds = {-1, -1};
     autoclose int proc_self = -1;
     int error = open_proc_self(&proc_self);
 
@@ -205,7 +193,6 @@ int namespaces_stay(const struct settings *settings, struct fuse_server_fds *ret
     fds.proc_fd = openat(proc_self, "fd", OPEN_DIRECTORY);
     if (fds.proc_fd < 0)
         return failed("cannot open /proc/self/fd");
-    fds.mountinfo = open_mountinfo(proc_self);
     fds.share = steal_fd(&share);
     *ret_fds = fds;
     return 0;

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The tables of fuse/: epochs, inodes, handles. What must hold: an id never means another file
+ * than the one it was given for, a descriptor stays open as long as a request may use it, and
+ * whatever the limits are, the next request finds the server alive.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "host_path.h"
+#include "inode_table.h"
+#include "scope.h"
+#include "server.h"
+#include "test.h"
+
+static char share_path[] = "/tmp/viofsd-test-tables-XXXXXX";
+static int share_dir = -1; /* for the test's own use */
+
+struct fixture {
+    struct settings settings;
+    struct fuse_server *server;
+    struct fuse_thread *thread;
+};
+
+static bool fixture_start(struct fixture *fixture, enum file_handles_mode mode)
+{
+    *fixture = (struct fixture){.settings = {.cache = CACHE_AUTO, .file_handles = mode}};
+    struct fuse_server_fds fds = {
+        .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+    };
+    return fuse_server_new(&fixture->settings, &fds, &fixture->server) == 0 &&
+           fuse_thread_new(fixture->server, NULL, &fixture->thread) == 0;
+}
+
+static void fixture_stop(struct fixture *fixture)
+{
+    fuse_thread_free(fixture->thread);
+    fuse_server_free(fixture->server);
+}
+
+/* A request's begin and end, as dispatch.c makes them. */
+static void enter(struct fixture *fixture)
+{
+    epoch_enter(fixture->server->epochs, fixture->thread->epoch);
+}
+
+static void leave(struct fixture *fixture)
+{
+    struct fuse_thread *thread = fixture->thread;
+    while (thread->temporary_count)
+        close(thread->temporary[--thread->temporary_count]);
+    epoch_leave(fixture->server->epochs, thread->epoch);
+}
+
+static void make_file(const char *name, const char *content)
+{
+    autoclose int fd = openat(share_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || write(fd, content, strlen(content)) < 0)
+        abort();
+}
+
+/* One LOOKUP in the root: the node id, or 0 with the errno in *ret_error. */
+static uint64_t look_up(struct fixture *fixture, const char *name, int *ret_error)
+{
+    struct inode *root, *inode;
+    struct statx attributes;
+    bool submount;
+    uint64_t id = 0;
+    enter(fixture);
+    int error = inode_get(fixture->server->inodes, FUSE_ROOT_ID, &root);
+    if (!error)
+        error = inode_lookup(fixture->thread, root, name, &inode, &attributes, &submount);
+    if (!error)
+        id = inode_id(fixture->server->inodes, inode);
+    leave(fixture);
+    if (ret_error)
+        *ret_error = error;
+    return id;
+}
+
+static void forget(struct fixture *fixture, uint64_t id, uint64_t count)
+{
+    enter(fixture);
+    inode_forget(fixture->thread, id, count);
+    leave(fixture);
+}
+
+/* Reads a file by node id. Returns a negative errno, or the number of bytes. */
+static int read_by_id(struct fixture *fixture, uint64_t id, char *buffer, size_t size)
+{
+    struct inode *inode;
+    enter(fixture);
+    int result = inode_get(fixture->server->inodes, id, &inode);
+    autoclose int fd = -1;
+    if (!result)
+        result = inode_open(fixture->thread, inode, O_RDONLY, &fd);
+    if (!result)
+        result = (int)read(fd, buffer, size);
+    leave(fixture);
+    return result;
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir && readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static void released(void *context, uint64_t argument)
+{
+    *(uint64_t *)context += argument;
+}
+
+static void epoch_waits_for_those_inside(void)
+{
+    struct epochs *epochs;
+    struct epoch_slot *one, *two, *three;
+    uint64_t sum = 0;
+    CHECK_EQ(epochs_new(2, &epochs), 0);
+    CHECK_EQ(epoch_slot_take(epochs, &one), 0);
+    CHECK_EQ(epoch_slot_take(epochs, &two), 0);
+    CHECK_EQ(epoch_slot_take(epochs, &three), -EAGAIN);
+
+    epoch_enter(epochs, one);
+    epoch_enter(epochs, two);
+    epoch_retire(epochs, released, &sum, 1);
+    epoch_leave(epochs, one);
+    CHECK_EQ(sum, 0); /* two may have found it */
+    epoch_enter(epochs, one);
+    epoch_leave(epochs, two);
+    CHECK_EQ(sum, 1); /* one came after it was retired */
+    epoch_retire(epochs, released, &sum, 10);
+    epoch_reclaim(epochs);
+    CHECK_EQ(sum, 1);
+    epoch_leave(epochs, one);
+    CHECK_EQ(sum, 11);
+    epochs_free(epochs);
+}
+
+static void epoch_ring_grows(void)
+{
+    struct epochs *epochs;
+    struct epoch_slot *slot;
+    uint64_t sum = 0;
+    CHECK_EQ(epochs_new(1, &epochs), 0);
+    CHECK_EQ(epoch_slot_take(epochs, &slot), 0);
+    /* So that the ring wraps before it grows. */
+    for (unsigned i = 0; i < 700; i++)
+        epoch_retire(epochs, released, &sum, 1);
+    epoch_reclaim(epochs);
+    CHECK_EQ(sum, 700);
+    epoch_enter(epochs, slot);
+    for (unsigned i = 0; i < 10000; i++)
+        epoch_retire(epochs, released, &sum, i);
+    CHECK_EQ(sum, 700);
+    epoch_leave(epochs, slot);
+    CHECK_EQ(sum, 700 + 9999 * 10000 / 2);
+    epochs_free(epochs);
+}
+
+static void wire_splits_anywhere(void)
+{
+    char message[64], copy[64];
+    for (unsigned i = 0; i < sizeof(message); i++)
+        message[i] = (char)i;
+    struct iovec pieces[sizeof(message) + 1];
+    struct wire_in in;
+    for (unsigned i = 0; i < sizeof(message); i++)
+        pieces[i] = (struct iovec){&message[i], 1};
+    wire_in_start(&in, pieces, sizeof(message));
+    CHECK_EQ(in.left, 64);
+    CHECK_EQ(wire_in_copy(&in, copy, 40), 0);
+    CHECK_EQ(wire_in_copy(&in, copy + 40, 25), -EINVAL);
+    CHECK_EQ(wire_in_copy(&in, copy + 40, 24), 0);
+    CHECK(memcmp(message, copy, sizeof(copy)) == 0);
+
+    /* Header and body into pieces of one byte, one of them empty. */
+    char room[32] = {0};
+    for (unsigned i = 0; i < 16; i++)
+        pieces[i] = (struct iovec){&room[i], 1};
+    pieces[16] = (struct iovec){room, 0};
+    for (unsigned i = 17; i < 33; i++)
+        pieces[i] = (struct iovec){&room[i - 1], 1};
+    struct wire_out out;
+    wire_out_start(&out, pieces, 33);
+    CHECK_EQ(out.room, 16);
+    CHECK_EQ(wire_out_put(&out, "0123456789abcdefg", 17), -EIO);
+    CHECK_EQ(wire_out_put(&out, "0123456789", 10), 0);
+    CHECK_EQ(wire_out_finish(&out, 77, 0), 26);
+    struct fuse_out_header header;
+    memcpy(&header, room, sizeof(header));
+    CHECK_EQ(header.len, 26);
+    CHECK_EQ(header.unique, 77);
+    CHECK(memcmp(room + 16, "0123456789", 10) == 0);
+
+    pieces[0] = (struct iovec){room, 15};
+    wire_out_start(&out, pieces, 1);
+    CHECK_EQ(wire_out_finish(&out, 1, -EIO), 0);
+}
+
+static void id_names_one_file(void)
+{
+    struct fixture fixture;
+    char buffer[8] = "";
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    make_file("one", "1");
+    uint64_t id = look_up(&fixture, "one", NULL);
+    CHECK(id > FUSE_ROOT_ID);
+    CHECK_EQ(look_up(&fixture, "one", NULL), id);
+    CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), 1);
+
+    /* Two lookups were counted: one forget leaves it known, the second does not. */
+    forget(&fixture, id, 1);
+    CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), 1);
+    forget(&fixture, id, 1);
+    CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), -ESTALE);
+
+    /* The slot is used again, the id is not. */
+    uint64_t again = look_up(&fixture, "one", NULL);
+    CHECK(again != id);
+    CHECK_EQ((uint32_t)again, (uint32_t)id);
+    CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), -ESTALE);
+
+    /* More taken back than given, twice: nothing but this id is harmed. */
+    forget(&fixture, again, UINT64_MAX);
+    forget(&fixture, again, UINT64_MAX);
+    forget(&fixture, FUSE_ROOT_ID, UINT64_MAX);
+    CHECK_EQ(inode_count(fixture.server->inodes), 1);
+    CHECK(look_up(&fixture, "one", NULL) != 0);
+    fixture_stop(&fixture);
+}
+
+static void invented_ids_are_errors(void)
+{
+    struct fixture fixture;
+    struct inode *inode;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    make_file("one", "1");
+    uint64_t id = look_up(&fixture, "one", NULL);
+    const uint64_t invented[] = {0,
+                                 2,
+                                 (uint32_t)id,
+                                 id + 1,
+                                 id + (1ULL << 32),
+                                 id ^ 1ULL << 63,
+                                 1ULL << 32,
+                                 1ULL << 32 | 1,
+                                 UINT64_MAX,
+                                 INODES_MAX};
+    for (unsigned i = 0; i < ARRAY_SIZE(invented); i++)
+        CHECK_EQ(inode_get(fixture.server->inodes, invented[i], &inode), -ESTALE);
+    fixture_stop(&fixture);
+}
+
+/* The host deletes a file that the guest knows, and another takes its name, perhaps its number. */
+static void replaced_file_is_another(void)
+{
+    struct fixture fixture;
+    char buffer[8] = "";
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    for (unsigned round = 0; round < 50; round++) {
+        make_file("old", "old");
+        uint64_t old = look_up(&fixture, "old", NULL);
+        CHECK(old != 0);
+        CHECK_EQ(unlinkat(share_dir, "old", 0), 0);
+        make_file("old", "new");
+        uint64_t new = look_up(&fixture, "old", NULL);
+        CHECK(new != 0 && new != old);
+        CHECK_EQ(read_by_id(&fixture, new, buffer, sizeof(buffer)), 3);
+        CHECK(memcmp(buffer, "new", 3) == 0);
+        int result = read_by_id(&fixture, old, buffer, sizeof(buffer));
+        CHECK(result == -ESTALE || (result == 3 && memcmp(buffer, "old", 3) == 0));
+        forget(&fixture, old, 1);
+        forget(&fixture, new, 1);
+        CHECK_EQ(unlinkat(share_dir, "old", 0), 0);
+    }
+    CHECK_EQ(inode_count(fixture.server->inodes), 1);
+    fixture_stop(&fixture);
+}
+
+/* A rename between the two calls of a lookup by handle: identity of one file, handle of another. */
+static void mixed_up_lookup_is_stale(void)
+{
+    struct fixture fixture;
+    struct inode *inode;
+    int fd;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    make_file("mixed", "x");
+    uint64_t id = look_up(&fixture, "mixed", NULL);
+    enter(&fixture);
+    CHECK_EQ(inode_get(fixture.server->inodes, id, &inode), 0);
+    if (inode->handle_length == 0) {
+        printf("     (no file handles here)\n");
+    } else {
+        CHECK_EQ(inode->verified, false);
+        inode->type = S_IFIFO;
+        CHECK_EQ(inode_fd(fixture.thread, inode, &fd), -ESTALE);
+        inode->type = S_IFREG;
+        CHECK_EQ(inode_fd(fixture.thread, inode, &fd), 0);
+        CHECK_EQ(inode->verified, true);
+    }
+    leave(&fixture);
+    fixture_stop(&fixture);
+}
+
+static void special_files_are_not_opened(void)
+{
+    static const struct {
+        const char *name;
+        mode_t mode;
+        int error;
+    } cases[] = {
+        {"fifo", S_IFIFO, -ENXIO}, {"socket", S_IFSOCK, -ENXIO}, {"link", S_IFLNK, -ELOOP}};
+    struct fixture fixture;
+    char buffer[8];
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        int made = cases[i].mode == S_IFLNK
+                       ? symlinkat("/etc/passwd", share_dir, "link")
+                       : mknodat(share_dir, cases[i].name, cases[i].mode | 0600, 0);
+        CHECK_EQ(made, 0);
+        uint64_t id = look_up(&fixture, cases[i].name, NULL);
+        CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), cases[i].error);
+    }
+    fixture_stop(&fixture);
+}
+
+#define MANY 600
+
+/* Far more inodes than descriptors. */
+static void descriptors_are_bounded(enum file_handles_mode mode, struct fixture *fixture)
+{
+    uint64_t ids[MANY];
+    char name[16], buffer[16];
+    unsigned known = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        int error = 0;
+        snprintf(name, sizeof(name), "many%u", i);
+        make_file(name, name);
+        ids[i] = look_up(fixture, name, &error);
+        CHECK(ids[i] != 0 || (mode == FILE_HANDLES_NEVER && error == -ENFILE));
+        known += ids[i] != 0;
+    }
+    CHECK(mode == FILE_HANDLES_NEVER ? known < MANY : known == MANY);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < MANY; i++) {
+            if (!ids[i])
+                continue;
+            snprintf(name, sizeof(name), "many%u", i);
+            memset(buffer, 0, sizeof(buffer));
+            CHECK_EQ(read_by_id(fixture, ids[i], buffer, sizeof(buffer)), strlen(name));
+            CHECK(strcmp(buffer, name) == 0);
+        }
+    }
+    CHECK(open_descriptors() < 128);
+    for (unsigned i = 0; i < MANY; i++)
+        forget(fixture, ids[i], 1);
+    CHECK_EQ(inode_count(fixture->server->inodes), 1);
+    CHECK_EQ(fixture->server->budget.used, 0);
+}
+
+static void with_few_descriptors(enum file_handles_mode mode)
+{
+    struct rlimit before, few = {128, 128};
+    struct fixture fixture;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_max = before.rlim_max;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    unsigned descriptors = open_descriptors();
+    CHECK(fixture_start(&fixture, mode));
+    descriptors_are_bounded(mode, &fixture);
+    fixture_stop(&fixture);
+    CHECK_EQ(open_descriptors(), descriptors);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void few_descriptors_with_handles(void)
+{
+    with_few_descriptors(FILE_HANDLES_PREFER);
+}
+
+static void few_descriptors_without_handles(void)
+{
+    with_few_descriptors(FILE_HANDLES_NEVER);
+}
+
+static void handles_belong_to_their_node(void)
+{
+    struct fixture fixture;
+    struct handle *handle;
+    uint64_t fh, again;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    struct handle_table *table = fixture.server->handles;
+    unsigned descriptors = open_descriptors();
+
+    CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
+    CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &fh), 0);
+    CHECK(fh != 0);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 7, &handle), 0);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 8, &handle), -EBADF);
+    CHECK_EQ(handle_get(table, HANDLE_DIR, fh, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, (uint32_t)fh, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, UINT64_MAX, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, 0, 7, &handle), -EBADF);
+    CHECK_EQ(handle_release(table, HANDLE_DIR, fh, 7), -EBADF);
+
+    /* Released while a request uses it: gone for others, open for that one until it ends. */
+    enter(&fixture);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 7, &handle), 0);
+    CHECK_EQ(handle_release(table, HANDLE_FILE, fh, 7), 0);
+    CHECK_EQ(handle_release(table, HANDLE_FILE, fh, 7), -EBADF);
+    CHECK(fcntl(handle->fd, F_GETFD) >= 0);
+    leave(&fixture);
+    CHECK_EQ(open_descriptors(), descriptors);
+
+    CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
+    CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &again), 0);
+    CHECK_EQ((uint32_t)again, (uint32_t)fh);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 7, &handle), -EBADF);
+    handle_release_all(table);
+    CHECK_EQ(handle_get(table, HANDLE_FILE, again, 7, &handle), -EBADF);
+    fixture_stop(&fixture);
+}
+
+#define STRESS_THREADS 4
+#define STRESS_FILES   40
+#define STRESS_SECONDS 2
+
+/* Looks up, reads and forgets at random; what an id gives must be what its file says. */
+static void *stress(void *argument)
+{
+    struct fixture mine = *(struct fixture *)argument;
+    unsigned seed = (unsigned)(uintptr_t)&mine;
+    char name[16], buffer[16];
+    time_t end = time(NULL) + STRESS_SECONDS;
+    uint64_t wrong = fuse_thread_new(mine.server, NULL, &mine.thread) ? 1 : 0;
+    while (!wrong && time(NULL) <= end) {
+        snprintf(name, sizeof(name), "stress%d", rand_r(&seed) % STRESS_FILES);
+        uint64_t id = look_up(&mine, name, NULL);
+        memset(buffer, 0, sizeof(buffer));
+        int got = read_by_id(&mine, id, buffer, sizeof(buffer));
+        if (got != (int)strlen(name) || strcmp(buffer, name) != 0)
+            wrong++;
+        forget(&mine, id, 1);
+    }
+    fuse_thread_free(mine.thread);
+    return (void *)(uintptr_t)wrong;
+}
+
+static void threads_do_not_mix_files_up(void)
+{
+    struct rlimit before, few;
+    struct fixture fixture;
+    char name[16];
+    pthread_t threads[STRESS_THREADS];
+    uint64_t wrong = 0;
+    for (unsigned i = 0; i < STRESS_FILES; i++) {
+        snprintf(name, sizeof(name), "stress%u", i);
+        make_file(name, name);
+    }
+    /* A descriptor cache of less than the files: evictions all the time. */
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){64, before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    for (unsigned i = 0; i < STRESS_THREADS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, stress, &fixture), 0);
+    for (unsigned i = 0; i < STRESS_THREADS; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        wrong += (uintptr_t)result;
+    }
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(inode_count(fixture.server->inodes), 1);
+    CHECK_EQ(fixture.server->budget.used, 0);
+    fixture_stop(&fixture);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+int main(void)
+{
+    if (!mkdtemp(share_path) || (share_dir = open(share_path, O_DIRECTORY | O_CLOEXEC)) < 0)
+        return 1;
+    RUN(wire_splits_anywhere);
+    RUN(epoch_waits_for_those_inside);
+    RUN(epoch_ring_grows);
+    RUN(id_names_one_file);
+    RUN(invented_ids_are_errors);
+    RUN(replaced_file_is_another);
+    RUN(mixed_up_lookup_is_stale);
+    RUN(special_files_are_not_opened);
+    RUN(few_descriptors_with_handles);
+    RUN(few_descriptors_without_handles);
+    RUN(handles_belong_to_their_node);
+    RUN(threads_do_not_mix_files_up);
+    close(share_dir);
+    nftw(share_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return test_result();
+}
