@@ -192,10 +192,15 @@ static void start_queue(struct device *device, struct queue *queue)
     unsigned thread_count = 1 + pool_share(device, queue);
 
     int rc = queue_start(queue, device->memory, device->features, thread_count);
-    if (rc < 0)
-        log_limited(LOG_LEVEL_ERROR, "queue %u cannot be started: %s", queue->index, strerror(-rc));
-    else
+    if (rc == 0) {
         device->pool_used += pool_threads(queue);
+    } else if (rc == -EFAULT || rc == -EINVAL) {
+        /* The memory that the ring lies in may still come. */
+        log_limited(LOG_LEVEL_WARN, "queue %u has its ring outside guest memory", queue->index);
+    } else {
+        log_limited(LOG_LEVEL_ERROR, "queue %u cannot be started: %s", queue->index, strerror(-rc));
+        queue_break(queue, "there are no resources to run it");
+    }
 }
 
 /* A broken ring's threads have been told to end by queue_break(). */

@@ -56,7 +56,7 @@ enum device_end {
  * the server's own: accept4, clone3/clone and what libc needs to start a thread, close, eventfd2,
  * fcntl(F_GETFL), fstat, fstatfs, futex, getsockopt(SO_ACCEPTCONN), madvise,
  * mmap, mprotect, munmap, poll/ppoll, prctl(PR_SET_NAME), preadv2, read, recvmsg,
- * rt_sigaction, rt_sigprocmask, sendto, tgkill (a SIGBUS that was sent), write.
+ * rt_sigaction, rt_sigprocmask, sendmsg, tgkill (a SIGBUS that was sent), write.
  */
 int device_serve(const struct settings *settings, struct fuse_server *server, int socket_fd,
                  int stop_fd);

@@ -71,8 +71,8 @@ int device_stop_all(struct device *device, int timeout_ms);
 
 /*
  * Starts the queues that are ready and not running, stops those that run and are not ready. To be
- * called after every change. Returns 0 or -ETIMEDOUT, as device_stop_queue(). A queue that cannot
- * be started is logged and stays idle.
+ * called after every change. Returns 0 or -ETIMEDOUT, as device_stop_queue(). A queue that
+ * cannot be started is logged; it stays idle if its memory is missing, else it is broken.
  */
 int device_settle(struct device *device);
 

@@ -12,6 +12,9 @@
 #include "vu_dispatch.h"
 #include "vu_msg.h"
 
+/* Pause when the system has no descriptor or memory for a connection right now. */
+#define ACCEPT_RETRY_MS 100
+
 /* A device that a hanging request keeps in use after device_serve() has returned. */
 static struct device *volatile left_behind;
 
@@ -80,7 +83,6 @@ static int accept_front_end(int listen_fd, int stop_fd, int *ret_fd)
         {.fd = stop_fd, .events = POLLIN},
     };
 
-    log_info("Waiting for vhost-user socket connection...");
     for (;;) {
         if (poll(fds, 2, -1) < 0) {
             if (errno == EINTR)
@@ -92,11 +94,13 @@ static int accept_front_end(int listen_fd, int stop_fd, int *ret_fd)
         /* The descriptor may be shared and blocking: only after poll(), and errors may pass. */
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0) {
-            log_info("Client connected, servicing requests");
+            log_info("a front-end has connected");
             *ret_fd = fd;
             return 0;
         }
-        if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            poll(&fds[1], 1, ACCEPT_RETRY_MS);
+        else if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
             return -errno;
     }
 }
@@ -120,6 +124,7 @@ static int serve_listening(const struct settings *settings, struct fuse_server *
         rc = serve_connection(settings, server, socket_fd, stop_fd);
         if (rc != DEVICE_END_CLEAN || !settings->persistent || poll(&stop, 1, 0) > 0)
             return rc;
+        log_info("waiting for the next front-end");
     }
 }
 

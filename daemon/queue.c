@@ -135,9 +135,7 @@ void queue_announce(struct queue *queue)
 
 void queue_break(struct queue *queue, const char *why)
 {
-    int expected = QUEUE_RUNNING;
-
-    if (!atomic_compare_exchange_strong(&queue->state, &expected, QUEUE_BROKEN))
+    if (atomic_exchange(&queue->state, QUEUE_BROKEN) == QUEUE_BROKEN)
         return;
     atomic_store(queue->context->needs_reset, true);
     log_limited(LOG_LEVEL_ERROR, "queue %u is broken and stopped: %s", queue->index, why);
@@ -145,7 +143,8 @@ void queue_break(struct queue *queue, const char *why)
     pthread_mutex_lock(&queue->push_lock);
     signal_event(queue->err_fd, false);
     pthread_mutex_unlock(&queue->push_lock);
-    queue_ask_stop(queue);
+    if (queue->wake_fd >= 0)
+        queue_ask_stop(queue);
 }
 
 /* Threads are born with every signal blocked that can be; SIGBUS is the guest's own doing. */

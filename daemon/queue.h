@@ -151,8 +151,10 @@ void queue_finish_stop(struct queue *queue);
  */
 void queue_change_memory(struct queue *queue, struct memmap *memory);
 
-/* Declares the ring broken: logs once, signals the error descriptor, ends the threads. Any thread,
- * no lock held. */
+/*
+ * Declares the ring broken: logs once, signals the error descriptor, ends the threads if there are
+ * any. Called by the queue's own threads, or by the control thread; no lock held.
+ */
 void queue_break(struct queue *queue, const char *why);
 
 /* For worker.c. push_lock held: tells the driver of what was given back, if it wants to know. */

@@ -42,7 +42,7 @@ static void request_may_block(void *argument)
     struct queue *queue = worker->queue;
 
     announce(queue);
-    if (!worker->leading)
+    if (!worker->leading || queue->thread_count == 1)
         return;
     pthread_mutex_lock(&queue->pop_lock);
     give_up_role(worker);
