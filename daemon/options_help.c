@@ -65,7 +65,7 @@ void options_print_help(FILE *out)
 {
     fputs("Usage: viofsd --shared-dir=directory --socket-path=path [options]\n"
           "\n"
-          "Shares a host directory with a virtual machine: a vhost-user-fs (virtiofs) daemon.\n",
+          "Shares a host directory with a virtual machine over virtiofs.\n",
           out);
     for (unsigned section = 0; section < SECTION_COUNT; section++) {
         fprintf(out, "\n%s:\n", option_sections[section]);

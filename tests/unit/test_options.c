@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The command line: what it sets, and what a wrong one is answered with. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "scope.h"
+#include "test.h"
+
+#define ARGUMENTS_MAX 8
+#define REQUIRED      "--shared-dir=/share", "--socket-path=/socket"
+
+struct attempt {
+    const char *arguments[ARGUMENTS_MAX];
+    enum options_outcome outcome;
+    const char *error; /* a part of the line; NULL: none */
+};
+
+static struct settings settings;
+static struct options_report report;
+
+static enum options_outcome parse(const char *const *arguments)
+{
+    char *argv[ARGUMENTS_MAX + 2] = {(char *)"viofsd"};
+    int argc = 1;
+
+    for (unsigned i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
+        argv[argc++] = (char *)arguments[i];
+    options_free(&settings);
+    return options_parse(argc, argv, &settings, &report);
+}
+
+#define PARSE(...) parse((const char *const[ARGUMENTS_MAX]){__VA_ARGS__})
+
+/* Every one of these is answered with one line that holds the given words. */
+static const struct attempt wrong[] = {
+    {{NULL}, OPTIONS_WRONG, "--shared-dir is required"},
+    {{"--shared-dir=/share"}, OPTIONS_WRONG, "give --socket-path or --fd"},
+    {{REQUIRED, "--fd=3"}, OPTIONS_WRONG, "--fd and --socket-path"},
+    {{"--shared-dir=/s", "--fd=3", "--socket-group=kvm"}, OPTIONS_WRONG, "--socket-group"},
+    {{"--bogus"}, OPTIONS_WRONG, "unknown option '--bogus'"},
+    {{"--shared"}, OPTIONS_WRONG, "unknown option '--shared'"},
+    {{"-x"}, OPTIONS_WRONG, "unknown option '-x'"},
+    {{"-"}, OPTIONS_WRONG, "unexpected argument '-'"},
+    {{"--"}, OPTIONS_WRONG, "unexpected argument '--'"},
+    {{"word"}, OPTIONS_WRONG, "unexpected argument 'word'"},
+    {{"--shared-dir"}, OPTIONS_WRONG, "--shared-dir needs a value: directory"},
+    {{"--shared-dir", "--xattr"}, OPTIONS_WRONG, "--shared-dir needs a value"},
+    {{"--shared-dir="}, OPTIONS_WRONG, "--shared-dir: the value is empty"},
+    {{"--cache"}, OPTIONS_WRONG, "--cache needs a value: auto, always, never or metadata"},
+    {{"--cache=none"}, OPTIONS_WRONG, "--cache: 'none' is not one of auto, always, never or met"},
+    {{"--sandbox", "jail"}, OPTIONS_WRONG, "--sandbox: 'jail' is not one of namespace, chroot or"},
+    {{"--seccomp=off"}, OPTIONS_WRONG, "kill, log, trap or none"},
+    {{"--log-level=err"}, OPTIONS_WRONG, "error, warn, info, debug, trace or off"},
+    {{"--inode-file-handles=yes"}, OPTIONS_WRONG, "never, prefer or mandatory"},
+    {{"--xattr=1"}, OPTIONS_WRONG, "--xattr takes no value, got '1'"},
+    {{"--thread-pool-size=-1"}, OPTIONS_WRONG, "'-1' is not a number"},
+    {{"--thread-pool-size=8x"}, OPTIONS_WRONG, "'8x' is not a number"},
+    {{"--thread-pool-size=4294967296"}, OPTIONS_WRONG, "is not a number"},
+    {{"--thread-pool-size="}, OPTIONS_WRONG, "'' is not a number"},
+    {{"--request-queues=0"}, OPTIONS_WRONG, "'0' is not a number from 1 to 63"},
+    {{"--request-queues=64"}, OPTIONS_WRONG, "'64' is not a number from 1 to 63"},
+    {{"--rlimit-nofile=18446744073709551616"}, OPTIONS_WRONG, "--rlimit-nofile"},
+    {{"--fd=x"}, OPTIONS_WRONG, "--fd: 'x' is not the number of a descriptor"},
+    {{"--fd=99999999999"}, OPTIONS_WRONG, "--fd"},
+    {{"--tag="}, OPTIONS_WRONG, "1 to 36"},
+    {{"--tag=1234567890123456789012345678901234567"}, OPTIONS_WRONG, "has 37 bytes"},
+    {{"--modcaps=chown"}, OPTIONS_WRONG, "does not begin with + or -"},
+    {{"--modcaps="}, OPTIONS_WRONG, "--modcaps"},
+    {{"--modcaps=+"}, OPTIONS_WRONG, "--modcaps"},
+    {{"--modcaps=+chown:-nonsense"}, OPTIONS_WRONG, "'nonsense' is not a capability"},
+    {{"--uid-map=0:0:1"}, OPTIONS_WRONG, "not of the form :inside:outside:count:"},
+    {{"--uid-map=:0:0:1"}, OPTIONS_WRONG, "not of the form"},
+    {{"--uid-map=:0:0:1:1"}, OPTIONS_WRONG, "not of the form"},
+    {{"--uid-map=:0:0:0:"}, OPTIONS_WRONG, "not of the form"},
+    {{"--uid-map=:4294967295:0:1:"}, OPTIONS_WRONG, "not of the form"},
+    {{"--gid-map=:0:0:4294967296:"}, OPTIONS_WRONG, "not of the form"},
+    {{"--uid-map=:0:9:5:", "--uid-map=:4:99:1:"}, OPTIONS_WRONG, "overlaps"},
+    {{"--gid-map=:0:9:5:", "--gid-map=:8:13:1:"}, OPTIONS_WRONG, "overlaps"},
+    {{REQUIRED, "--sandbox=none", "--uid-map=:0:0:1:"}, OPTIONS_WRONG, "--sandbox=namespace"},
+    {{"--posix-acl"}, OPTIONS_WRONG, "--posix-acl is not supported yet"},
+    {{"--posix-acl=auto"}, OPTIONS_WRONG, "say =never"},
+    {{"--security-label"}, OPTIONS_WRONG, "--security-label is not supported yet"},
+    {{"--xattrmap=:map::x.:"}, OPTIONS_WRONG, "--xattrmap is not supported yet"},
+    {{"--translate-uid=map:0:0:1"}, OPTIONS_WRONG, "--translate-uid"},
+    {{"--migration-mode=find-paths"}, OPTIONS_WRONG, "--migration-mode"},
+    {{"--migration-verify-handles"}, OPTIONS_WRONG, "--migration-verify-handles"},
+    {{"-o"}, OPTIONS_WRONG, "-o needs a value"},
+    {{"-o", "bogus"}, OPTIONS_WRONG, "unknown word 'bogus'"},
+    {{"-o", "xattr=1"}, OPTIONS_WRONG, "-o xattr takes no value"},
+    {{"-o", "source"}, OPTIONS_WRONG, "-o source needs a value"},
+    {{"-o", "cache=never,cache=some"}, OPTIONS_WRONG, "'some' is not one of"},
+    {{"-o", "flock"}, OPTIONS_WRONG, "-o flock is not supported"},
+    {{"-o", "posix_acl"}, OPTIONS_WRONG, "not supported yet"},
+    {{"-o", "timeout=5"}, OPTIONS_WRONG, "use --cache"},
+    {{"-o", "xattr,,"}, OPTIONS_WRONG, "unknown word"},
+    {{"--bogus", "-V"}, OPTIONS_WRONG, "unknown option"},
+};
+
+static void wrong_lines_are_refused(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+        enum options_outcome outcome = parse(wrong[i].arguments);
+
+        if (outcome != wrong[i].outcome || !strstr(report.error, wrong[i].error))
+            fprintf(stderr, "row %u (%s): %d '%s'\n", i,
+                    wrong[i].arguments[0] ? wrong[i].arguments[0] : "", outcome, report.error);
+        CHECK_EQ(outcome, wrong[i].outcome);
+        CHECK(strstr(report.error, wrong[i].error));
+        CHECK(!strchr(report.error, '\n'));
+    }
+}
+
+static void defaults_are_those_of_rust_virtiofsd(void)
+{
+    CHECK_EQ(PARSE(REQUIRED), OPTIONS_SERVE);
+    CHECK(!strcmp(settings.shared_dir, "/share"));
+    CHECK(!strcmp(settings.socket_path, "/socket"));
+    CHECK_EQ(settings.listen_fd, -1);
+    CHECK(!settings.tag && !settings.socket_group);
+    CHECK_EQ(settings.cache, CACHE_AUTO);
+    CHECK_EQ(settings.file_handles, FILE_HANDLES_PREFER);
+    CHECK_EQ(settings.sandbox, SANDBOX_NAMESPACE);
+    CHECK_EQ(settings.seccomp, SECCOMP_KILL);
+    CHECK_EQ(settings.log_level, LOG_LEVEL_INFO);
+    CHECK(settings.announce_submounts && settings.readdirplus);
+    CHECK(!settings.xattr && !settings.readonly && !settings.writeback);
+    CHECK(!settings.allow_direct_io && !settings.allow_mmap && !settings.killpriv_v2);
+    CHECK(!settings.preserve_noatime && !settings.persistent && !settings.syslog);
+    CHECK(!settings.modcaps_add && !settings.modcaps_drop);
+    CHECK(!settings.rlimit_nofile_set);
+    CHECK_EQ(settings.thread_pool_size, 0);
+    CHECK_EQ(settings.request_queues, REQUEST_QUEUES_MAX);
+    CHECK_EQ(report.note_count, 0);
+}
+
+static void flags_set_and_clear(void)
+{
+    CHECK_EQ(PARSE(REQUIRED, "--xattr", "--readonly", "--writeback", "--allow-direct-io",
+                   "--no-readdirplus", "--no-announce-submounts"),
+             OPTIONS_SERVE);
+    CHECK(settings.xattr && settings.readonly && settings.writeback && settings.allow_direct_io);
+    CHECK(!settings.readdirplus && !settings.announce_submounts);
+    CHECK_EQ(PARSE(REQUIRED, "--allow-mmap", "--preserve-noatime", "--persistent", "--syslog",
+                   "--killpriv-v2"),
+             OPTIONS_SERVE);
+    CHECK(settings.allow_mmap && settings.preserve_noatime && settings.persistent);
+    CHECK(settings.syslog && settings.killpriv_v2);
+}
+
+static void the_last_one_wins(void)
+{
+    CHECK_EQ(PARSE("--shared-dir=/a", "--shared-dir", "/b", "--socket-path=/s", "--cache=never",
+                   "--cache", "Always"),
+             OPTIONS_SERVE);
+    CHECK(!strcmp(settings.shared_dir, "/b"));
+    CHECK_EQ(settings.cache, CACHE_ALWAYS);
+    CHECK_EQ(PARSE(REQUIRED, "--killpriv-v2", "--no-killpriv-v2", "--no-announce-submounts",
+                   "--announce-submounts"),
+             OPTIONS_SERVE);
+    CHECK(!settings.killpriv_v2 && settings.announce_submounts);
+    CHECK_EQ(PARSE(REQUIRED, "-d", "--log-level=warn"), OPTIONS_SERVE);
+    CHECK_EQ(settings.log_level, LOG_LEVEL_WARN);
+    CHECK_EQ(PARSE(REQUIRED, "--log-level=off", "-d"), OPTIONS_SERVE);
+    CHECK_EQ(settings.log_level, LOG_LEVEL_DEBUG);
+}
+
+static void values_are_read(void)
+{
+    CHECK_EQ(PARSE("--shared-dir=/s", "--fd", "22", "--rlimit-nofile=4096", "--thread-pool-size=8",
+                   "--request-queues=4", "--inode-file-handles=fallback"),
+             OPTIONS_SERVE);
+    CHECK_EQ(settings.listen_fd, 22);
+    CHECK(settings.rlimit_nofile_set);
+    CHECK_EQ(settings.rlimit_nofile, 4096);
+    CHECK_EQ(settings.thread_pool_size, 8);
+    CHECK_EQ(settings.request_queues, 4);
+    CHECK_EQ(settings.file_handles, FILE_HANDLES_PREFER);
+    CHECK_EQ(PARSE(REQUIRED, "--thread-pool-size=1000", "--tag=x", "--rlimit-nofile=0", "-f"),
+             OPTIONS_SERVE);
+    CHECK_EQ(settings.thread_pool_size, THREAD_POOL_MAX);
+    CHECK(settings.rlimit_nofile_set && !settings.rlimit_nofile);
+    CHECK(!strcmp(settings.tag, "x"));
+    CHECK_EQ(report.note_count, 2);
+    /* With a tag the guest believes our number of queues: the one that every VMM has. */
+    CHECK_EQ(settings.request_queues, 1);
+    CHECK_EQ(PARSE("--shared-dir=/s", "--socket=/old"), OPTIONS_SERVE);
+    CHECK(!strcmp(settings.socket_path, "/old"));
+    CHECK_EQ(PARSE(REQUIRED, "--posix-acl=never", "--security-label=never"), OPTIONS_SERVE);
+}
+
+static void modcaps_are_sets(void)
+{
+    const uint64_t chown = 1u << 0, mknod = 1u << 27, sys_admin = 1u << 21, dac = 1u << 1;
+
+    CHECK_EQ(PARSE(REQUIRED, "--modcaps=+sys_admin:-mknod:-CHOWN"), OPTIONS_SERVE);
+    CHECK_EQ(settings.modcaps_add, sys_admin);
+    CHECK_EQ(settings.modcaps_drop, mknod | chown);
+    CHECK_EQ(PARSE(REQUIRED, "--modcaps=+sys_admin", "--modcaps", "-dac_override"), OPTIONS_SERVE);
+    CHECK_EQ(settings.modcaps_add, 0);
+    CHECK_EQ(settings.modcaps_drop, dac);
+    CHECK_EQ(PARSE(REQUIRED, "--modcaps=+mknod:-mknod"), OPTIONS_SERVE);
+    CHECK_EQ(settings.modcaps_add, 0);
+    CHECK_EQ(settings.modcaps_drop, mknod);
+}
+
+static void maps_add_up(void)
+{
+    CHECK_EQ(PARSE(REQUIRED, "--uid-map=:0:1000:1:", "--uid-map",
+                   ":1:100000:65536:", "--gid-map=/0/5/7/"),
+             OPTIONS_SERVE);
+    CHECK_EQ(settings.uid_map_count, 2);
+    CHECK_EQ(settings.uid_maps[0].outside, 1000);
+    CHECK_EQ(settings.uid_maps[1].inside, 1);
+    CHECK_EQ(settings.uid_maps[1].outside, 100000);
+    CHECK_EQ(settings.uid_maps[1].count, 65536);
+    CHECK_EQ(settings.gid_map_count, 1);
+    CHECK_EQ(settings.gid_maps[0].outside, 5);
+    CHECK_EQ(settings.gid_maps[0].count, 7);
+    CHECK_EQ(PARSE(REQUIRED, "--uid-map=:0:0:4294967295:"), OPTIONS_SERVE);
+}
+
+static void the_old_syntax_works(void)
+{
+    CHECK_EQ(PARSE("--fd=3", "-o", "source=/a,,b,cache=none,sandbox=chroot,xattr,no_readdirplus",
+                   "-o", "no_flock,no_posix_lock,loglevel=err,writeback,no_writeback"),
+             OPTIONS_SERVE);
+    CHECK(!strcmp(settings.shared_dir, "/a,b"));
+    CHECK_EQ(settings.cache, CACHE_NEVER);
+    CHECK_EQ(settings.sandbox, SANDBOX_CHROOT);
+    CHECK_EQ(settings.log_level, LOG_LEVEL_ERROR);
+    CHECK(settings.xattr && !settings.readdirplus && !settings.writeback);
+    CHECK_EQ(PARSE("--fd=3", "-osource=/s,modcaps=+sys_admin,readdirplus,no_announce_submounts"),
+             OPTIONS_SERVE);
+    CHECK_EQ(settings.modcaps_add, 1u << 21);
+    CHECK(settings.readdirplus && !settings.announce_submounts);
+    CHECK_EQ(PARSE("--fd=3", "-o", "source=/s,allow_root,no_posix_acl,no_security_label"),
+             OPTIONS_SERVE);
+    CHECK_EQ(report.note_count, 1);
+}
+
+static void questions_are_answered(void)
+{
+    CHECK_EQ(PARSE("-V"), OPTIONS_VERSION);
+    CHECK_EQ(PARSE("--version", "--bogus"), OPTIONS_VERSION);
+    CHECK_EQ(PARSE("-h"), OPTIONS_HELP);
+    CHECK_EQ(PARSE("--help"), OPTIONS_HELP);
+    CHECK_EQ(PARSE("--print-capabilities"), OPTIONS_CAPABILITIES);
+}
+
+static void socket_activation_is_taken(void)
+{
+    char pid[24];
+
+    snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", "1", 1);
+    CHECK_EQ(PARSE("--shared-dir=/s"), OPTIONS_SERVE);
+    CHECK_EQ(settings.listen_fd, 3);
+    CHECK(!getenv("LISTEN_FDS") && !getenv("LISTEN_PID"));
+
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", "2", 1);
+    CHECK_EQ(PARSE("--shared-dir=/s"), OPTIONS_WRONG);
+    CHECK(strstr(report.error, "LISTEN_FDS=2"));
+
+    setenv("LISTEN_PID", "1", 1);
+    setenv("LISTEN_FDS", "1", 1);
+    CHECK_EQ(PARSE("--shared-dir=/s"), OPTIONS_WRONG);
+
+    /* What is said beats what is inherited. */
+    setenv("LISTEN_PID", pid, 1);
+    CHECK_EQ(PARSE(REQUIRED), OPTIONS_SERVE);
+    CHECK_EQ(settings.listen_fd, -1);
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+}
+
+/* Help comes from the table: what tools look for must be in it, and no line may be too wide. */
+static void help_names_every_option(void)
+{
+    autofree char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    CHECK(out);
+    options_print_help(out);
+    fclose(out);
+    CHECK(strstr(text, "--readonly"));
+    CHECK(strstr(text, "--uid-map=:inside:outside:count:"));
+    CHECK(strstr(text, "-V, --version"));
+    for (const char *line = text; *line;) {
+        size_t length = strcspn(line, "\n");
+
+        CHECK(length < 80);
+        line += length + (line[length] == '\n');
+    }
+}
+
+int main(void)
+{
+    RUN(wrong_lines_are_refused);
+    RUN(defaults_are_those_of_rust_virtiofsd);
+    RUN(flags_set_and_clear);
+    RUN(the_last_one_wins);
+    RUN(values_are_read);
+    RUN(modcaps_are_sets);
+    RUN(maps_add_up);
+    RUN(the_old_syntax_works);
+    RUN(questions_are_answered);
+    RUN(socket_activation_is_taken);
+    RUN(help_names_every_option);
+    options_free(&settings);
+    return test_result();
+}
