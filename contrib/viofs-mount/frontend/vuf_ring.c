@@ -146,6 +146,9 @@ void vuf_ring_reset(struct vuf_ring *ring, uint16_t base)
     ring->avail_idx = ring->kicked_idx = ring->used_idx = base;
     store16(&ring->avail->idx, base, __ATOMIC_RELAXED);
     store16(&ring->used->idx, base, __ATOMIC_RELAXED);
+    /* As in a ring that is new: the first entry is worth a kick, whatever the last device said. */
+    store16(&ring->used->flags, 0, __ATOMIC_RELAXED);
+    store16(avail_event(ring), base, __ATOMIC_RELAXED);
     vuf_ring_calls_off(ring);
 }
 
