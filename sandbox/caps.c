@@ -64,15 +64,25 @@ static int set_securebits(void)
     return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-static int reduce_to(uint64_t kept, bool bounding)
+/*
+ * Not by libcap-ng, which compares with /proc/PID/status: that is another process here, or none.
+ * Ends at the first number that the kernel does not know.
+ */
+static int drop_bounding(void)
 {
-    capng_select_t sets = bounding ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS;
+    for (unsigned long capability = 0; capability < 64; capability++)
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+            return errno == EINVAL ? 0 : -errno;
+    return 0;
+}
 
-    capng_clear(bounding ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS);
+static int reduce_to(uint64_t kept)
+{
+    capng_clear(CAPNG_SELECT_CAPS);
     for (unsigned capability = 0; capability <= CAP_LAST_CAP; capability++)
         if (kept & BIT(capability))
             capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, capability);
-    return capng_apply(sets) ? -EPERM : 0;
+    return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }
 
 int caps_seal(const struct settings *settings)
@@ -92,12 +102,15 @@ int caps_seal(const struct settings *settings)
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     /* Securebits and bounding set are CAP_SETPCAP's to change; an ordinary user has nothing in
      * them to lose. */
-    if (setpcap)
+    if (setpcap) {
         error = set_securebits();
-    else
+        if (!error)
+            error = drop_bounding();
+    } else {
         log_debug("no CAP_SETPCAP: securebits and bounding set stay as they are");
+    }
     if (!error)
-        error = reduce_to(wanted_caps(settings) & permitted, setpcap);
+        error = reduce_to(wanted_caps(settings) & permitted);
     if (error) {
         errno = -error;
         log_error("cannot drop capabilities: %m");
@@ -110,9 +123,9 @@ static void reduce_to_some(uint64_t some)
     capng_clear(CAPNG_SELECT_ALL);
     if (capng_get_caps_process())
         return;
-    uint64_t kept = permitted_caps() & some;
-
-    if (reduce_to(kept, capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP)))
+    if (drop_bounding())
+        log_debug("a waiting process keeps its bounding set: %m");
+    if (reduce_to(permitted_caps() & some))
         log_debug("a waiting process keeps its capabilities");
 }
 
