@@ -92,22 +92,6 @@ static int set_sink(struct queue *queue, int *place, int fd)
     return 0;
 }
 
-int queue_set_call(struct queue *queue, int fd)
-{
-    return set_sink(queue, &queue->call_fd, fd);
-}
-
-int queue_set_err(struct queue *queue, int fd)
-{
-    return set_sink(queue, &queue->err_fd, fd);
-}
-
-bool queue_is_ready(const struct queue *queue)
-{
-    return queue->enabled && queue->kick_fd >= 0 && queue->layout_size_set &&
-           queue->layout_addresses_set;
-}
-
 /*
  * Signals an event descriptor without ever blocking: a full eventfd or pipe has an event
  * pending already. A front-end that turns O_NONBLOCK off afterwards can only block its own queue.
@@ -124,12 +108,45 @@ static void signal_event(int fd, bool nonblocking)
         log_limited(LOG_LEVEL_DEBUG, "an event descriptor cannot be written: errno %d", errno);
 }
 
+int queue_set_call(struct queue *queue, int fd)
+{
+    int rc = set_sink(queue, &queue->call_fd, fd);
+
+    /*
+     * Without acknowledgements the front-end cannot know whether a ring that it starts with the
+     * kick descriptor answers before the call descriptor is there: such a notification is made up
+     * for.
+     */
+    pthread_mutex_lock(&queue->push_lock);
+    if (queue->call_missed && queue->call_fd >= 0) {
+        queue->call_missed = false;
+        signal_event(queue->call_fd, queue->call_fd_nonblocking);
+    }
+    pthread_mutex_unlock(&queue->push_lock);
+    return rc;
+}
+
+int queue_set_err(struct queue *queue, int fd)
+{
+    return set_sink(queue, &queue->err_fd, fd);
+}
+
+bool queue_is_ready(const struct queue *queue)
+{
+    return queue->enabled && queue->kick_fd >= 0 && queue->layout_size_set &&
+           queue->layout_addresses_set;
+}
+
 void queue_announce(struct queue *queue)
 {
     if (queue->unannounced == 0)
         return;
     queue->unannounced = 0;
-    if (virtq_wants_notification(&queue->virtq))
+    if (!virtq_wants_notification(&queue->virtq))
+        return;
+    if (queue->call_fd < 0)
+        queue->call_missed = true;
+    else
         signal_event(queue->call_fd, queue->call_fd_nonblocking);
 }
 
@@ -247,6 +264,7 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
     queue->threads_failed = 0;
     queue->threads_alive = 0;
     queue->unannounced = 0;
+    queue->call_missed = false;
     atomic_store(&queue->state, QUEUE_RUNNING);
 
     rc = start_threads(queue, thread_count);

@@ -105,6 +105,7 @@ struct queue {
     unsigned threads_alive;
 
     pthread_mutex_t push_lock;
+    bool call_missed;     /* a notification was wanted when there was no call descriptor */
     unsigned unannounced; /* completions since the last decision about a notification */
     struct timespec unannounced_since;
 
