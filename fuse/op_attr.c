@@ -89,7 +89,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
     int error = host_cred_fsetid(&req->thread->cred, !kill);
     if (error)
         return error;
-    if (file && (file->flags & O_ACCMODE) != O_RDONLY)
+    if (file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
         return host_truncate(file->fd, (off_t)in->size);
     autoclose int fd = -1;
     error = inode_open(req->thread, req->inode, O_RDWR | O_NONBLOCK, &fd);

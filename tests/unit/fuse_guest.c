@@ -222,3 +222,58 @@ int guest_opendir(struct guest *guest, uint64_t nodeid, uint64_t *ret_fh)
 {
     return open_as(guest, FUSE_OPENDIR, nodeid, O_RDONLY | O_DIRECTORY, ret_fh);
 }
+
+void guest_begin(struct guest *guest)
+{
+    guest_prepare(guest);
+    guest_start(guest);
+}
+
+void guest_host_file(const struct guest *guest, const char *name, const char *content)
+{
+    int fd = open(guest_path(guest, name), O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    if (fd < 0 || write(fd, content, strlen(content)) != (ssize_t)strlen(content))
+        abort();
+    close(fd);
+}
+
+struct stat guest_host_stat(const struct guest *guest, const char *name)
+{
+    struct stat result = {0};
+    lstat(guest_path(guest, name), &result);
+    return result;
+}
+
+int guest_create(struct guest *guest, const char *name, uint32_t flags, uint32_t mode,
+                 uint64_t *ret_node, uint64_t *ret_fh)
+{
+    struct fuse_create_in in = {.flags = flags, .mode = mode};
+    int error = guest_ask(guest, FUSE_CREATE, FUSE_ROOT_ID, in, name);
+    if (error)
+        return error;
+    *ret_node = ((struct fuse_entry_out *)guest->body)->nodeid;
+    *ret_fh = ((struct fuse_open_out *)(guest->body + sizeof(struct fuse_entry_out)))->fh;
+    return 0;
+}
+
+int guest_write(struct guest *guest, uint64_t node, uint64_t fh, uint64_t offset, const void *data,
+                size_t length, uint32_t flags, uint32_t write_flags)
+{
+    struct fuse_write_in in = {
+        .fh = fh,
+        .offset = offset,
+        .size = (uint32_t)length,
+        .flags = flags,
+        .write_flags = write_flags,
+    };
+    int error = guest_call(guest, FUSE_WRITE, node, &in, sizeof(in), data, length, 4096);
+    return error ? error : (int)((struct fuse_write_out *)guest->body)->size;
+}
+
+int guest_read(struct guest *guest, uint64_t node, uint64_t fh, uint64_t offset, uint32_t size)
+{
+    struct fuse_read_in in = {.fh = fh, .offset = offset, .size = size};
+    int error = guest_call(guest, FUSE_READ, node, &in, sizeof(in), NULL, 0,
+                           size < GUEST_BODY_MAX ? size : GUEST_BODY_MAX);
+    return error ? error : (int)guest->length;
+}

@@ -68,4 +68,23 @@ uint64_t guest_lookup(struct guest *guest, const char *name);
 int guest_open(struct guest *guest, uint64_t nodeid, uint32_t flags, uint64_t *ret_fh);
 int guest_opendir(struct guest *guest, uint64_t nodeid, uint64_t *ret_fh);
 
+/* guest_prepare() and guest_start(), with nothing changed in between. */
+void guest_begin(struct guest *guest);
+
+/* Makes a file in the share behind the guest's back, and looks at one (all zeros: not there). */
+void guest_host_file(const struct guest *guest, const char *name, const char *content);
+struct stat guest_host_stat(const struct guest *guest, const char *name);
+
+/* CREATE in the root. Returns the error. */
+int guest_create(struct guest *guest, const char *name, uint32_t flags, uint32_t mode,
+                 uint64_t *ret_node, uint64_t *ret_fh);
+
+/* READ into guest->body, and WRITE. Return the bytes, or the error. */
+int guest_write(struct guest *guest, uint64_t node, uint64_t fh, uint64_t offset, const void *data,
+                size_t length, uint32_t flags, uint32_t write_flags);
+int guest_read(struct guest *guest, uint64_t node, uint64_t fh, uint64_t offset, uint32_t size);
+
+/* The last reply's body as a structure; the guest is a variable of that name. */
+#define BODY(type) ((struct type *)guest.body)
+
 #endif
