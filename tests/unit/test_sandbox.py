@@ -553,6 +553,30 @@ def test_socket_activation():
     os.unlink(path)
 
 
+# --- log ---------------------------------------------------------------------------------------
+
+def test_syslog_works_in_the_sandbox():
+    """/dev/log is out of reach from inside, and the filter knows of one datagram socket only."""
+    path = os.path.join(PLACE.run, "log")
+    script = ('mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && '
+              'ln -s "$0" /dev/log && exec "$@"')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(path)
+        log.settimeout(TIMEOUT)
+        wrapper = ("unshare", "--mount", "--propagation=private", "sh", "-c", script, path)
+        command = [*wrapper, PLACE.program, f"--shared-dir={PLACE.share}",
+                   f"--socket-path={PLACE.socket}", "--syslog"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+            line = log.recv(2000).decode()
+            assert line.startswith("<30>") and "Waiting for vhost-user socket" in line, line
+            assert f" viofsd[{process.pid}]: " in line, line
+            with socket.socket(socket.AF_UNIX) as front_end:
+                front_end.connect(PLACE.socket)
+            equal(process.wait(TIMEOUT), 0, "exit status")
+            equal(process.stderr.read(), b"", "stderr")
+        assert "front-end" in log.recv(2000).decode(), "no line from under the filter"
+
+
 # --- what is wrong is said in one line ---------------------------------------------------------
 
 def test_one_line_for_what_is_wrong():
