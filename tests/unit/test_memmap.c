@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Guest memory snapshots: what is refused, translation, sharing, release. */
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "guestfault.h"
@@ -218,6 +220,33 @@ static void tables_share_regions(void)
     close(fd);
 }
 
+/* A SIGBUS that is not the guest's ends the process, as ever. */
+static void other_faults_are_fatal(void)
+{
+    int fd = file_of(0);
+    int status = 0;
+    char *page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+
+    CHECK(page != MAP_FAILED);
+    pid_t child = fork();
+    if (child == 0) {
+        guestfault_install();
+        _exit(*(volatile char *)page);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    child = fork();
+    if (child == 0) {
+        guestfault_install();
+        kill(getpid(), SIGBUS);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    munmap(page, PAGE);
+    close(fd);
+}
+
 int main(void)
 {
     RUN(bad_regions_are_refused);
@@ -227,5 +256,6 @@ int main(void)
     RUN(add_and_remove);
     RUN(slots_are_limited);
     RUN(tables_share_regions);
+    RUN(other_faults_are_fatal);
     return test_result();
 }

@@ -101,33 +101,56 @@ static void flag_stops_notifications(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
-/* Thousands of requests, each kicked only if the device asked: a lost wake-up would hang. */
-static void many_requests_wrap(void)
+/* Many requests, kicked only when the device asked for it: a lost wake-up would hang. */
+static void many_requests(unsigned pool, unsigned rounds)
 {
     struct front front;
-    const unsigned rounds = 9000;
+    /* With the pool: some that sleep, and some that hand the queue on and return at once. */
+    static const uint32_t commands[] = {FAKE_ECHO, FAKE_ECHO, FAKE_BLOCK, FAKE_SLEEP};
 
     front_init(&front);
+    front.settings.thread_pool_size = pool;
     CHECK_EQ(begin(&front, ALL), 0);
+    fake_release();
     CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(fake_threads, 1 + pool);
     struct front_queue *queue = &front.queues[1];
     __virtio16 *avail_event = (__virtio16 *)&queue->used->ring[FRONT_RING_SIZE];
 
     for (unsigned i = 0; i < rounds; i++) {
         uint16_t old = queue->avail_index;
         unsigned burst = 1 + i % 16;
+        uint32_t heads = 0;
 
         for (unsigned j = 0; j < burst; j++)
-            front_request(&front, 1, 2 * j, FAKE_ECHO, 0, 64);
+            front_request(&front, 1, 2 * j, commands[pool ? (i + j) % 4 : 0], j % 3, 64);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (vring_need_event(__atomic_load_n(avail_event, __ATOMIC_RELAXED), queue->avail_index,
                              old))
             front_kick(&front, 1);
-        for (unsigned j = 0; j < burst; j++)
-            CHECK_EQ(front_used(&front, 1, NULL), 56);
+        /* In any order, but each exactly once. */
+        for (unsigned j = 0; j < burst; j++) {
+            uint32_t head = 0;
+            int64_t length = front_used(&front, 1, &head);
+            CHECK(length == 56 || length == 8);
+            heads |= UINT32_C(1) << head / 2;
+        }
+        CHECK_EQ(heads, (1u << burst) - 1);
     }
     CHECK_EQ(front_stop_ring(&front, 1), queue->avail_index);
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    CHECK_EQ(fake_threads, 0);
+}
+
+/* 65536 and more: the indices wrap. */
+static void many_requests_on_one_thread(void)
+{
+    many_requests(0, 9000);
+}
+
+static void many_requests_on_four_threads(void)
+{
+    many_requests(3, 2000);
 }
 
 /* A ring that stops and starts again goes on where it was, also without a new kick. */
@@ -448,7 +471,8 @@ int main(void)
     RUN(one_request);
     RUN(batch_notifies_once);
     RUN(flag_stops_notifications);
-    RUN(many_requests_wrap);
+    RUN(many_requests_on_one_thread);
+    RUN(many_requests_on_four_threads);
     RUN(stop_and_restart);
     RUN(disabled_ring_waits);
     RUN(broken_chain_costs_one_queue);
