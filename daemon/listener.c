@@ -17,6 +17,24 @@
 
 #define SOCKET_BACKLOG 16
 
+/*
+ * A socket as standard input, as inetd passes it: 0 to 2 stay open in every process of ours, the
+ * socket must not.
+ */
+static int move_up(int fd, struct listener *ret_listener)
+{
+    autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    autoclose int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+    if (null < 0 || copy < 0 || dup2(null, fd) < 0) {
+        int error = -errno;
+        log_error("--fd=%d: cannot move the socket to another descriptor: %m", fd);
+        return error;
+    }
+    ret_listener->socket_fd = steal_fd(&copy);
+    return 0;
+}
+
 /* An inherited descriptor: anything but a UNIX stream socket would fail much later and unclearly.
  */
 static int inherit_socket(int fd, struct listener *ret_listener)
@@ -33,6 +51,8 @@ static int inherit_socket(int fd, struct listener *ret_listener)
         log_error("--fd=%d: this is not a UNIX stream socket: pass a listening one", fd);
         return -ENOTSOCK;
     }
+    if (fd <= STDERR_FILENO)
+        return move_up(fd, ret_listener);
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
     ret_listener->socket_fd = fd;

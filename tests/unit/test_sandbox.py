@@ -538,6 +538,22 @@ def test_inherited_socket():
     os.unlink(path)
 
 
+def test_socket_as_standard_input():
+    path = os.path.join(PLACE.run, "stdin")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(1)
+        number = listening.fileno()
+        with Daemon("--fd=0", keep=(number,), sock=False,
+                    wrapper=("bash", "-c", 'exec "$@" 0<&"$0"', str(number))) as daemon:
+            listening.close()
+            equal(os.readlink(f"/proc/{daemon.pid}/fd/0"), "/dev/null", "the launcher's stdin")
+            with socket.socket(socket.AF_UNIX) as front_end:
+                front_end.connect(path)
+            equal(daemon.process.wait(TIMEOUT), 0, "exit status")
+    os.unlink(path)
+
+
 def test_socket_activation():
     path = os.path.join(PLACE.run, "activated")
     script = 'exec 3<&"$0" && LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
