@@ -241,6 +241,23 @@ static int reap(struct bench *bench)
     return n;
 }
 
+/* Tells the ways to stall apart: requests not taken, not answered, or answered without a call. */
+static int fail_stalled(const struct bench *bench)
+{
+    for (unsigned int i = 1; i < bench->dev.n_rings; i++) {
+        const struct vuf_ring *ring = &bench->dev.rings[i];
+        uint16_t kick_at;
+
+        memcpy(&kick_at, &ring->used->ring[ring->size], sizeof(kick_at));
+        fprintf(stderr,
+                "viofs-bench: ring %u: available %u, kicked at %u, device asked for a kick at %u; "
+                "used %u, reaped %u, asked for a call at %u\n",
+                i, ring->avail->idx, ring->kicked_idx, kick_at, ring->used->idx, ring->used_idx,
+                ring->avail->ring[ring->size]);
+    }
+    return bench_fail(bench, -ETIMEDOUT, "the daemon stopped answering, or did not call");
+}
+
 /* Sleeps until a request ring has a completion. */
 static int wait_rings(struct bench *bench)
 {
@@ -258,7 +275,7 @@ static int wait_rings(struct bench *bench)
         if (n < 0 && errno != EINTR)
             return bench_fail(bench, -errno, "poll");
         if (n == 0)
-            return bench_fail(bench, -ETIMEDOUT, "the daemon stopped answering, or did not call");
+            return fail_stalled(bench);
         for (unsigned int i = 1; i < n_rings; i++) {
             if (pfds[i - 1].revents)
                 vuf_ring_drain_calls(&bench->dev.rings[i]);
