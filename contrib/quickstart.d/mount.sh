@@ -17,7 +17,7 @@ mount_share() {
     start_daemon
     show_command "viofs-mount $socket $mount_dir"
     if ! "$tool" "$socket" "$mount_dir" || ! mountpoint -q "$mount_dir"; then
-        cat "$run_dir/log" >&2
+        cat "$work/daemon.log" >&2
         die "the mount failed"
     fi
     show_command "cat $mount_dir/hello-from-host.txt"
@@ -32,6 +32,6 @@ mount_share() {
   $mount_dir shows $share: work in one and look at the other.
 
   To end it:   umount $mount_dir
-  The daemon (process $daemon_pid) then ends by itself. Its messages are in $run_dir/log
+  The daemon (process $daemon_pid) then ends by itself. Its messages are in $work/daemon.log
 END
 }

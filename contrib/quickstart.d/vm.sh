@@ -51,12 +51,12 @@ run_guest() {
         timeout -k 5 120 "${command[@]}" -serial stdio -append "$append" </dev/null 2>&1 |
             sed -u 's/\r//; /reboot: Power down/d; s/^/  guest | /' || status=$?
     fi
-    [ $status = 0 ] || { cat "$run_dir/log" >&2 && die "the guest failed, status $status"; }
+    [ $status = 0 ] || { cat "$work/daemon.log" >&2 && die "the guest failed, status $status"; }
 
     heading "4. Back on the host"
     show_command "cat $share/hello-from-guest.txt"
     if ! grep -q "Hello from the guest" "$share/hello-from-guest.txt" 2>/dev/null; then
-        cat "$run_dir/log" >&2
+        cat "$work/daemon.log" >&2
         die "the guest wrote no file"
     fi
     sed 's/^/  /' "$share/hello-from-guest.txt"
