@@ -290,6 +290,11 @@ static void pool_thread_takes_over(void)
     fake_release();
     CHECK_EQ(front_used(&front, 1, &head), 8);
     CHECK_EQ(head, 0);
+    /* A ring that starts again gets its share of the pool again. */
+    CHECK_EQ(front_stop_ring(&front, 1), 2);
+    CHECK_EQ(fake_threads, 1);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(fake_threads, 4);
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
     CHECK_EQ(fake_threads, 0);
     CHECK_EQ(fake_bad, 0);
