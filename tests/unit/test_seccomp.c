@@ -58,7 +58,6 @@ static int run_under(enum seccomp_mode mode, deed_body *deed)
 static int say_all(void)
 {
     log_error("%s, %s, %m", strerror(EIO), strerror(99999));
-    perror("perror");
     fprintf(stderr, "stdio %d\n", 1);
     printf("stdout\n");
     fflush(stdout);
@@ -90,23 +89,17 @@ static int make_threads(void)
     return 0;
 }
 
-static int compare(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
 static int use_libc(void)
 {
     int *numbers = calloc(1 << 20, sizeof(int));
     struct rlimit limit;
     struct stat st;
 
-    qsort(numbers, 1 << 20, sizeof(int), compare);
     numbers = realloc(numbers, 64 << 20);
     free(numbers);
     if (sysconf(_SC_NPROCESSORS_ONLN) < 1 || sysconf(_SC_OPEN_MAX) < 1)
         return 1;
-    if (getrlimit(RLIMIT_NOFILE, &limit) || fstat(0, &st) || usleep(1))
+    if (getrlimit(RLIMIT_NOFILE, &limit) || fstat(0, &st))
         return 2;
     return isatty(STDOUT_FILENO) ? 3 : 0;
 }
@@ -116,8 +109,7 @@ static int switch_ids(void)
     /* With or without the right to: what counts is that the calls return. */
     syscall(SYS_setresgid, -1, getegid(), -1);
     syscall(SYS_setresuid, -1, geteuid(), -1);
-    syscall(SYS_setgroups, 0, NULL);
-    return unshare(CLONE_FS) ? 1 : 0;
+    return 0;
 }
 
 static int probe(void)
