@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* A case that is still running after this is a hang. */
-#define CASE_SECONDS 60
+#define CASE_SECONDS 120
 
 static const struct test_case *running;
 static int why_fd = -1; /* to the parent: one line that says what went wrong */
