@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# viofs-mount itself: its options, how it comes and goes, and that nobody hangs when the back-end does.
+# viofs-mount itself: its options, how it comes and goes, that nobody hangs when the back-end does, and
+# that nothing from a back-end with faults (odd_backend.py) gets through to the kernel.
 #
 # VIOFS_MOUNT names the tool. VIOFSD names the daemon, VIOFSD_DIALECT (viofsd, rust, c) its options;
 # without VIOFSD the C virtiofsd of QEMU serves. KEEP=1 leaves the scratch folder.
@@ -400,6 +401,110 @@ case_forgets() {
     ends_with 0 5
     quiet
     stop_daemon
+}
+
+# --- a back-end with faults ----------------------------------------------------------------------
+
+start_odd() { # start_odd FAULT: see odd_backend.py
+    rm -f "$sock"
+    "$(dirname "$0")/odd_backend.py" "$sock" "$1" >"$scratch/daemon.log" 2>&1 &
+    daemon_pid=$!
+    until_true 10 test -S "$sock" || fail "the odd back-end does not come up"
+}
+
+stop_odd() {
+    check "the odd back-end has nothing to say: $(cat "$scratch/daemon.log")" [ ! -s "$scratch/daemon.log" ]
+    stop_daemon
+}
+
+case_odd_none() {
+    start_odd none
+    start_tool
+    check "readable" [ "$(stat -c %F "$mnt")" = directory ]
+    kill_tool TERM
+    ends_with 0 5
+    quiet
+    stop_odd
+}
+
+# The request fails with EIO, and the mount goes on: the kernel never sees the reply.
+bad_reply() { # bad_reply FAULT PATTERN
+    start_odd "$1"
+    start_tool_unchecked
+    check "EIO" eval '[[ $(LC_ALL=C stat -f "$mnt" 2>&1) == *"Input/output error"* ]]'
+    check "says why" grep -q "$2" "$log"
+    kill_tool TERM
+    ends_with 0 5
+    stop_odd
+}
+start_tool_unchecked() {
+    : >"$log"
+    "$tool" -f "$sock" "$mnt" >"$log" 2>&1 &
+    tool_pid=$!
+    until_true 10 is_mounted || fail "does not mount"
+}
+case_odd_other_unique() { bad_reply other-unique 'reply to another request'; }
+case_odd_short() { bad_reply short 'shorter than its header'; }
+case_odd_long() { bad_reply long 'more bytes used than offered'; }
+case_odd_positive_error() { bad_reply positive-error 'not a negative errno'; }
+case_odd_notification() { bad_reply notification 'another request'; }
+
+broken_ring() { # broken_ring FAULT PATTERN
+    start_odd "$1"
+    start_tool_unchecked
+    timeout 5 stat -f "$mnt" >/dev/null 2>&1
+    check "no hang" [ $? -ne 124 ]
+    ends_with 1 5
+    one_line "$2"
+    stop_odd
+}
+case_odd_unknown_id() { broken_ring unknown-id 'broke a virtqueue'; }
+case_odd_used_jump() { broken_ring used-jump 'broke a virtqueue'; }
+case_odd_err_eventfd() { broken_ring err-eventfd 'reports a broken virtqueue'; }
+
+odd_init() { # odd_init FAULT PATTERN
+    start_odd "$1"
+    refuses 1 "$2" "$sock" "$mnt"
+    stop_odd
+}
+case_odd_init_error() { odd_init init-error 'refuses FUSE_INIT: Permission denied'; }
+case_odd_init_major() { odd_init init-major 'speaks FUSE 8'; }
+
+# Sizes are cut to what fits and impossible features taken out, or the kernel would refuse to read.
+case_odd_init_greedy() {
+    start_odd init-greedy
+    start_tool
+    check "readable" [ "$(stat -c %F "$mnt")" = directory ]
+    kill_tool TERM
+    ends_with 0 5
+    quiet
+    stop_odd
+}
+
+# A signal at a process that waits for a sleeping back-end; with and without telling the back-end.
+case_interrupts() {
+    local option
+    for option in -f --send-interrupt; do
+        # QEMU 7.2 C virtiofsd dies of a segmentation fault when it gets one.
+        [ "$dialect $option" = "c --send-interrupt" ] && continue
+        start_daemon
+        start_tool $option
+        head -c 100000 /dev/urandom >"$share/big"
+        signal_daemon STOP
+        sleep 0.2
+        cat "$mnt/big" >/dev/null 2>&1 &
+        helpers=($!)
+        sleep 0.3
+        kill -TERM "${helpers[0]}"
+        sleep 0.3
+        signal_daemon CONT
+        load_ends
+        check "still works" cmp "$mnt/big" "$share/big"
+        kill_tool TERM
+        ends_with 0 5
+        quiet
+        stop_daemon
+    done
 }
 
 # In a mount namespace of its own, with the device node that udev would have made.
