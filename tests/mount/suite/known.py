@@ -34,9 +34,34 @@ class Context:
         return option in self.options
 
 
+def _guest_clears_suid(context):
+    return not context.has("--killpriv-v2")
+
+
+def _drops_sys_admin(context):
+    return not context.has("--modcaps=+sys_admin")
+
+
 KNOWN = [
     Known("O_TMPFILE: the TMPFILE operation comes with the issue on semantics",
           line=r"tmpfile", case="open_tmpfile"),
+    Known("no POSIX ACL negotiated: the client answers for system.posix_acl_* itself; comes with "
+          "the issue on semantics",
+          line=r"^acl missing: ", case="xattr_name_spaces"),
+    Known("Linux's FUSE client refuses FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE by itself",
+          line=r"^(collapse|insert|read 'f'|stat 'f'): |^b'f' ", case="fallocate_collapse_insert"),
+    Known("without --killpriv-v2 the guest clears set-id bits, and Linux's FUSE client forgets "
+          "O_TRUNC and set-group-id without group execution",
+          line=r" after (trunc open|O_TRUNC): |^(2767|2745|6666) after |^b'f' ",
+          case="write_clears_suid(_of_others)?", when=_guest_clears_suid),
+    Known("a truncate() to the same size moves the times as ftruncate() does, which is how the daemon "
+          "carries it out: FUSE does not tell them apart",
+          line=r"^same size times, moved: ", case="setattr_truncate"),
+    Known("trusted.* needs CAP_SYS_ADMIN in the daemon: --modcaps=+sys_admin",
+          line=r"trusted", case="xattr_trusted", when=_drops_sys_admin),
+    Known("a creator's supplementary groups (CREATE_SUPP_GROUP) come with the issue on semantics: "
+          "a member of a set-group-id folder's group loses the bit on a new file",
+          line=r"g/f(ile|ifo)-1001-1", case="permission_setgid_folder"),
 ]
 
 
