@@ -30,6 +30,10 @@ const struct workload workloads[] = {
         .open = meta_open_files, .send = open_send, .check = open_check,
     },
     {
+        .name = "small-file", .about = "LOOKUP, OPEN, READ of 4 KiB, FLUSH, RELEASE, FORGET",
+        .open = meta_open_dir, .send = file_send, .check = file_check,
+    },
+    {
         .name = "create", .about = "CREATE, RELEASE, UNLINK, FORGET, as root",
         .open = meta_open_scratch, .send = create_send, .check = create_check,
         .verify = create_verify,

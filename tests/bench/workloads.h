@@ -55,6 +55,10 @@ int create_send(struct bench *bench, struct bench_slot *slot);
 int create_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
 int create_verify(struct bench *bench);
 
+/* work_file.c */
+int file_send(struct bench *bench, struct bench_slot *slot);
+int file_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
+
 /* work_data.c */
 int data_open(struct bench *bench);
 int data_send(struct bench *bench, struct bench_slot *slot);
