@@ -238,8 +238,14 @@ void device_set_memory(struct device *device, struct memmap *memory)
 
     device->memory = memory;
     for (unsigned i = 0; i < device->queue_count; i++) {
-        if (device->queues[i].running)
-            queue_change_memory(&device->queues[i], memory);
+        struct queue *queue = &device->queues[i];
+
+        if (!queue->running)
+            continue;
+        queue_change_memory(queue, memory);
+        /* A broken ring has no use for the old memory once its threads have left. */
+        if (atomic_load(&queue->state) == QUEUE_BROKEN)
+            device_stop_queue(device, queue, DEVICE_MEMORY_TIMEOUT_MS);
     }
     /* A request that works in memory which stays has no reason to delay the answer. */
     if (memmap_lost_regions(old, memory)) {
