@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What very many inodes cost: at most 160 bytes of memory each, no descriptors beyond the budget,
+ * and all of them can be forgotten again. 200,000 files, or a million with
+ * VIOFSD_TEST_SCALE=full; on a tmpfs of its own memory, which is not counted.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+
+#include "inode_table.h"
+#include "scope.h"
+#include "server.h"
+#include "test.h"
+
+#define BYTES_PER_INODE 160
+#define FILES_PER_DIR   1000
+
+static char share_path[] = "/tmp/viofsd-test-scale-XXXXXX";
+static unsigned dirs = 200;
+
+/* Memory of this process in bytes: its own and what it has of the state arena. */
+static size_t memory_used(void)
+{
+    FILE *status = fopen("/proc/self/smaps_rollup", "re");
+    char line[128];
+    size_t kilobytes = 0;
+    while (status && fgets(line, sizeof(line), status)) {
+        if (sscanf(line, "Rss: %zu kB", &kilobytes) == 1)
+            break;
+    }
+    if (status)
+        fclose(status);
+    return kilobytes * 1024;
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir && readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static bool make_tree(void)
+{
+    char path[128];
+    for (unsigned i = 0; i < dirs; i++) {
+        snprintf(path, sizeof(path), "%s/d%u", share_path, i);
+        if (mkdir(path, 0755) < 0)
+            return false;
+        autoclose int dir = open(path, O_DIRECTORY | O_CLOEXEC);
+        for (unsigned j = 0; j < FILES_PER_DIR; j++) {
+            snprintf(path, sizeof(path), "f%u", j);
+            if (mknodat(dir, path, S_IFREG | 0644, 0) < 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* A LOOKUP as a request of its own. Returns the node id, 0 on failure. */
+static uint64_t look_up(struct fuse_thread *thread, uint64_t parent, const char *name)
+{
+    struct fuse_server *server = thread->server;
+    struct inode *directory, *inode;
+    struct statx attributes;
+    bool submount;
+    uint64_t id = 0;
+    epoch_enter(server->epochs, thread->epoch);
+    if (inode_get(server->inodes, parent, &directory) == 0 &&
+        inode_lookup(thread, directory, name, &inode, &attributes, &submount) == 0)
+        id = inode_id(server->inodes, inode);
+    while (thread->temporary_count)
+        close(thread->temporary[--thread->temporary_count]);
+    epoch_leave(server->epochs, thread->epoch);
+    return id;
+}
+
+static unsigned look_all_up(struct fuse_thread *thread)
+{
+    char name[16];
+    unsigned found = 0;
+    for (unsigned i = 0; i < dirs; i++) {
+        snprintf(name, sizeof(name), "d%u", i);
+        uint64_t directory = look_up(thread, FUSE_ROOT_ID, name);
+        found += directory != 0;
+        for (unsigned j = 0; j < FILES_PER_DIR; j++) {
+            snprintf(name, sizeof(name), "f%u", j);
+            found += look_up(thread, directory, name) != 0;
+        }
+    }
+    return found;
+}
+
+static void inodes_are_small(void)
+{
+    struct settings settings = {.cache = CACHE_AUTO, .file_handles = FILE_HANDLES_PREFER};
+    struct fuse_server_fds fds = {
+        .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+    };
+    struct fuse_server *server;
+    struct fuse_thread *thread;
+    unsigned count = dirs * (FILES_PER_DIR + 1);
+    CHECK_EQ(fuse_server_new(&settings, &fds, &server), 0);
+    CHECK_EQ(fuse_thread_new(server, NULL, &thread), 0);
+
+    size_t before = memory_used();
+    CHECK_EQ(look_all_up(thread), count);
+    size_t after = memory_used();
+    CHECK_EQ(inode_count(server->inodes), count + 1);
+    printf("     %u inodes, %.1f bytes each, %u descriptors open\n", count,
+           (double)(after - before) / count, open_descriptors());
+    CHECK((after - before) / count <= BYTES_PER_INODE);
+    CHECK(open_descriptors() <= (unsigned)server->budget.limit + 16);
+    CHECK(server->budget.used <= server->budget.limit);
+
+    fuse_server_reset(server);
+    CHECK_EQ(inode_count(server->inodes), 1);
+    CHECK_EQ(server->budget.used, 0);
+    fuse_thread_free(thread);
+    fuse_server_free(server);
+}
+
+int main(void)
+{
+    const char *scale = getenv("VIOFSD_TEST_SCALE");
+    if (scale && strcmp(scale, "full") == 0)
+        dirs = 1000;
+    if (!mkdtemp(share_path))
+        return 1;
+    if (mount("scale", share_path, "tmpfs", 0, "nr_inodes=2M") < 0) {
+        printf("cannot mount a tmpfs: %s\n", strerror(errno));
+        rmdir(share_path);
+        return 77;
+    }
+    if (make_tree())
+        RUN(inodes_are_small);
+    else
+        test_failed++;
+    umount2(share_path, MNT_DETACH);
+    rmdir(share_path);
+    return test_result();
+}
