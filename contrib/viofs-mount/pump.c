@@ -119,6 +119,7 @@ static void finish(struct worker *worker, struct vuf_fuse_req *req)
 /* Answers all that the back-end has finished.  Returns whether there was any. */
 static bool finish_all(struct worker *worker)
 {
+    struct vuf_fuse_pool *pool = &worker->pump->fuse->pools[worker->ring];
     struct vuf_fuse_req *req;
     uint64_t n = 0;
     int r;
@@ -131,9 +132,12 @@ static bool finish_all(struct worker *worker)
         end_with(worker->pump, PUMP_RING);
     if (n)
         __atomic_store_n(&worker->n_done, worker->n_done + n, __ATOMIC_RELAXED);
-    /* Whoever got a reply is likely to have the next request by now; waiting for epoll to say so
-     * would drain the queue first. */
-    if (n && (worker->watching || watch_dev(worker)))
+    if (n && !worker->watching)
+        watch_dev(worker);
+    /* With more in flight, whoever got a reply is likely to have the next request by now, and epoll
+     * is not asked while there is work: without this look the queue would run dry first.  With
+     * nothing in flight epoll says so as fast. */
+    if (n && worker->watching && pool->n_free < pool->n_reqs)
         worker->readable = true;
     return n;
 }
