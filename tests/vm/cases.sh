@@ -29,6 +29,15 @@ cases() {
 
 mounted() { mount -t virtiofs ${VM_MOUNT_OPTIONS:+-o "$VM_MOUNT_OPTIONS"} viofs "$VM_MOUNT"; }
 
+# Newer kernels show their queues: hiprio and the request queues.
+all_queues() {
+    local queues
+    [ -d /sys/fs/virtiofs ] || return 0
+    queues=(/sys/fs/virtiofs/*/mqs/*)
+    [ -e "${queues[0]}" ] || return 0
+    [ ${#queues[@]} = $((VM_QUEUES + 1)) ]
+}
+
 host_file() {
     [ "$(cat "$VM_MOUNT/from-host")" = "written by the host" ]
     [ "$(stat -c %s "$VM_MOUNT/from-host")" = 20 ]
@@ -115,6 +124,7 @@ if [ "$VM_BOOT" = 1 ]; then
     cases /tmp/control "${skip[@]}"
     rm -rf /tmp/control
     check host_file host_file
+    check all_queues all_queues
     cases "$VM_MOUNT/share"
     check tools tools
     check busy_unmount busy_unmount
