@@ -30,7 +30,7 @@ static void content(struct daemon *daemon)
 
     negotiate(&dev, daemon);
     OK(vuf_get_config(&dev.conn, 0, &config, sizeof(config)));
-    strncpy(tag, expected->tag, sizeof(tag));
+    memcpy(tag, expected->tag, strnlen(expected->tag, sizeof(tag)));
     CHECK(memcmp(config.tag, tag, sizeof(tag)) == 0);
     CHECK_EQ(config.num_request_queues, expected->queues);
     /* Every window on it shows the same, and zeros behind the end. */
