@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,8 +185,14 @@ pid_t fusemount_start_unmount(const struct fusemount *mount, enum unmount how)
 
 void fusemount_close(struct fusemount *mount)
 {
+    struct pollfd fd = {.fd = mount->fd};
+
     if (!mount->session)
         return;
+    /* libfuse frees its copy of the path only when it unmounts, which it leaves be when the
+     * connection is dead already: exactly then it may be asked. */
+    if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLERR))
+        fuse_session_unmount(mount->session);
     fuse_session_destroy(mount->session);
     mount->session = NULL;
     mount->fd = -1;
