@@ -3,10 +3,10 @@
  * The device: a vhost-user back-end (virtio-fs, virtio 1.3 section 5.11) that serves one
  * front-end at a time on a stream socket and hands the guest's requests to a fuse_server.
  *
- * Owner: main, for the time of one device_serve() call. The calling thread becomes the control
- * thread: it alone reads the socket, and it alone starts and stops queues. The threads of the
- * queues are made and joined inside the call; they inherit what the caller has (seccomp filter,
- * capabilities, signal mask). Every signal but SIGBUS is blocked in them.
+ * Owner: main, for the time of one device_serve() call. The call makes the control thread: it
+ * alone reads the socket, and it alone starts and stops queues; the calling thread only waits for
+ * it. All threads are made and joined inside the call; they inherit what the caller has (seccomp
+ * filter, capabilities, signal mask). Every signal but SIGBUS is blocked in the queues' threads.
  */
 #ifndef VIOFS_DEVICE_H
 #define VIOFS_DEVICE_H
@@ -19,14 +19,17 @@ enum device_end {
     /* Everything is answered, every thread is joined, the server may be freed. */
     DEVICE_END_CLEAN = 0,
     /*
-     * A request hangs in a host system call: its thread is still inside the server. The caller
-     * must end the process without freeing the server or anything that it uses; no reply that
-     * was given is lost by that.
+     * A request hangs in a host system call, or the front-end has made a thread of ours block: it
+     * is still inside the server. The caller must end the process without freeing the server or
+     * anything that it uses; no reply that was given is lost by that.
      */
     DEVICE_END_BUSY = 1,
 };
 
-/* From the moment that stop_fd becomes readable until device_serve() returns, at the most. */
+/*
+ * From the moment that stop_fd becomes readable until device_serve() returns; a tenth of a second
+ * more when the front-end blocks the control thread itself.
+ */
 #define DEVICE_STOP_TIMEOUT_MS 800
 
 /*

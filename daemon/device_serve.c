@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "device_core.h"
 #include "guestfault.h"
@@ -13,10 +17,14 @@
 #include "vu_msg.h"
 
 /* Pause when the system has no descriptor or memory for a connection right now. */
-#define ACCEPT_RETRY_MS 100
+#define ACCEPT_RETRY_MS  100
 
-/* A device that a hanging request keeps in use after device_serve() has returned. */
+/* What the control thread gets beyond its own time limit before it is taken for stuck. */
+#define CONTROL_GRACE_MS 100
+
+/* What a hanging request, or thread, keeps in use after device_serve() has returned. */
 static struct device *volatile left_behind;
+static struct control *volatile control_left_behind;
 
 /* Handles messages until the front-end leaves, errs, or the daemon must stop. */
 static void talk(struct device *device, int socket_fd)
@@ -128,16 +136,95 @@ static int serve_listening(const struct settings *settings, struct fuse_server *
     }
 }
 
+/*
+ * The control thread. Most of what it does with a front-end's descriptors cannot be done without
+ * blocking for ever if the front-end wants it to: asking for the attributes of a file that the
+ * front-end itself serves, waiting for a queue's lock while a thread of the queue signals an
+ * eventfd that is full. So the caller of device_serve() is another thread, which only waits.
+ */
+struct control {
+    const struct settings *settings;
+    struct fuse_server *server;
+    int socket_fd; /* the control thread's */
+    int stop_fd;
+    int ended_fd; /* readable: the thread has ended */
+    int result;
+};
+
+static void *control_main(void *argument)
+{
+    static const uint64_t one = 1;
+    struct control *control = argument;
+    int *socket_fd = &control->socket_fd;
+
+    pthread_setname_np(pthread_self(), "control");
+    control->result =
+        is_listening(*socket_fd)
+            ? serve_listening(control->settings, control->server, socket_fd, control->stop_fd)
+            : serve_connection(control->settings, control->server, *socket_fd, control->stop_fd);
+    scope_close(socket_fd);
+    if (write(control->ended_fd, &one, sizeof(one)) < 0)
+        log_error("the end of the control thread cannot be told: %s", strerror(errno));
+    return NULL;
+}
+
+/* Returns false when the control thread neither ends nor minds that the daemon must stop. */
+static bool wait_for_control(const struct control *control)
+{
+    struct pollfd fds[2] = {
+        {.fd = control->ended_fd, .events = POLLIN},
+        {.fd = control->stop_fd, .events = POLLIN},
+    };
+
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        continue;
+    if (fds[0].revents)
+        return true;
+    return poll(fds, 1, DEVICE_STOP_TIMEOUT_MS + CONTROL_GRACE_MS) > 0;
+}
+
+static int run_control(struct control *control)
+{
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, control_main, control);
+
+    if (error) {
+        close(control->socket_fd);
+        return -error;
+    }
+    if (!wait_for_control(control)) {
+        log_error("the front-end keeps the control thread from stopping");
+        pthread_detach(thread);
+        return DEVICE_END_BUSY;
+    }
+    pthread_join(thread, NULL);
+    return control->result;
+}
+
 int device_serve(const struct settings *settings, struct fuse_server *server, int socket_fd,
                  int stop_fd)
 {
     autoclose int owned = socket_fd;
+    struct control *control = calloc(1, sizeof(*control));
+    int rc = control ? guestfault_install() : -ENOMEM;
 
     signal(SIGPIPE, SIG_IGN);
-    int rc = guestfault_install();
-    if (rc == 0)
-        rc = is_listening(owned) ? serve_listening(settings, server, &owned, stop_fd)
-                                 : serve_connection(settings, server, owned, stop_fd);
+    if (rc == 0) {
+        *control = (struct control){settings, server, -1, stop_fd, -1, 0};
+        control->ended_fd = eventfd(0, EFD_CLOEXEC);
+        rc = control->ended_fd < 0 ? -errno : 0;
+    }
+    if (rc == 0) {
+        control->socket_fd = steal_fd(&owned);
+        rc = run_control(control);
+        /* A thread that is left behind still uses it. */
+        if (rc == DEVICE_END_BUSY) {
+            control_left_behind = control;
+            return rc;
+        }
+        close(control->ended_fd);
+    }
+    free(control);
     if (rc < 0)
         log_error("the socket cannot be served: %s", strerror(-rc));
     return rc;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Whole rings through the socket: start, serve, batch, stop, break, restart. */
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <time.h>
 #include <unistd.h>
@@ -471,6 +472,34 @@ static void stop_with_a_hanging_request(void)
     CHECK_EQ(front_used(&front, 1, NULL), 8);
 }
 
+/*
+ * A front-end that fills the call descriptor and makes it block: the queue's thread hangs with its
+ * locks held, and the control thread behind it. Stop comes through all the same.
+ */
+static void stop_with_a_blocked_notification(void)
+{
+    static struct front front; /* its threads outlive the case */
+    uint64_t full = UINT64_MAX - 1;
+    uint64_t one = 1;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    int call_fd = front.queues[1].call_fd;
+    CHECK_EQ(fcntl(call_fd, F_SETFL, 0), 0);
+    CHECK_EQ(write(call_fd, &full, 8), 8);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    usleep(50000);
+    int64_t start = milliseconds();
+    CHECK_EQ(write(front.stop_fd, &one, 8), 8);
+    pthread_join(front.thread, NULL);
+    CHECK_EQ(front.result, DEVICE_END_BUSY);
+    CHECK(milliseconds() - start < 1000);
+    CHECK_EQ(front_notified(call_fd, 1000), full);
+}
+
 int main(void)
 {
     RUN(one_request);
@@ -490,5 +519,6 @@ int main(void)
     RUN(front_end_leaves_inside_a_request);
     RUN(strange_event_descriptors);
     RUN(stop_with_a_hanging_request);
+    RUN(stop_with_a_blocked_notification);
     return test_result();
 }
