@@ -263,19 +263,23 @@ static int wait_rings(struct bench *bench)
 {
     struct pollfd pfds[VUF_QUEUES_MAX];
     unsigned int n_rings = bench->dev.n_rings;
+    struct pollfd *conn = &pfds[n_rings - 1]; /* behind the request rings' */
     bool there = false;
 
     for (unsigned int i = 1; i < n_rings; i++) {
         pfds[i - 1] = (struct pollfd){.fd = bench->dev.rings[i].call_fd, .events = POLLIN};
         there |= vuf_ring_calls_on(&bench->dev.rings[i]);
     }
+    *conn = (struct pollfd){.fd = bench->dev.conn.fd, .events = POLLRDHUP};
     while (!there) {
-        int n = poll(pfds, n_rings - 1, STALL_MS);
+        int n = poll(pfds, n_rings, STALL_MS);
 
         if (n < 0 && errno != EINTR)
             return bench_fail(bench, -errno, "poll");
         if (n == 0)
             return fail_stalled(bench);
+        if (conn->revents)
+            return bench_fail(bench, -ECONNRESET, "the daemon left");
         for (unsigned int i = 1; i < n_rings; i++) {
             if (pfds[i - 1].revents)
                 vuf_ring_drain_calls(&bench->dev.rings[i]);
