@@ -434,7 +434,7 @@ static void handles_belong_to_their_node(void)
 }
 
 #define STRESS_THREADS 4
-#define STRESS_FILES   40
+#define STRESS_FILES   80
 #define STRESS_SECONDS 2
 
 /* Looks up, reads and forgets at random; what an id gives must be what its file says. */
@@ -450,8 +450,10 @@ static void *stress(void *argument)
         uint64_t id = look_up(&mine, name, NULL);
         memset(buffer, 0, sizeof(buffer));
         int got = read_by_id(&mine, id, buffer, sizeof(buffer));
-        if (got != (int)strlen(name) || strcmp(buffer, name) != 0)
+        if (got != (int)strlen(name) || strcmp(buffer, name) != 0) {
+            fprintf(stderr, "%s: id %#" PRIx64 ", result %d: %s\n", name, id, got, buffer);
             wrong++;
+        }
         forget(&mine, id, 1);
     }
     fuse_thread_free(mine.thread);
@@ -471,7 +473,7 @@ static void threads_do_not_mix_files_up(void)
     }
     /* A descriptor cache of less than the files: evictions all the time. */
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-    few = (struct rlimit){64, before.rlim_max};
+    few = (struct rlimit){96, before.rlim_max}; /* the threads need some uncounted */
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
     for (unsigned i = 0; i < STRESS_THREADS; i++)
