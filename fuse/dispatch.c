@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host_io.h"
 #include "log.h"
 #include "server.h"
 
@@ -108,7 +109,10 @@ static void close_temporaries(struct fuse_thread *thread)
         close(thread->temporary[--thread->temporary_count]);
 }
 
-/* Runs the request inside an epoch: everything that it finds in the tables lasts until its end. */
+/*
+ * Runs the request inside an epoch: everything that it finds in the tables lasts until its end, or
+ * until it steps out. Leaving twice does no harm.
+ */
 static int run_inside(struct fuse_req *req, const struct opcode_row *row)
 {
     struct fuse_thread *thread = req->thread;
@@ -148,6 +152,27 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     log_trace("%s node %llu: %s", row->name, (unsigned long long)req.header.nodeid,
               error ? strerrorname_np(-error) : "ok");
     return wire_out_finish(&req.out, req.header.unique, error);
+}
+
+int req_step_out(struct fuse_req *req, int *const fds[], unsigned count)
+{
+    struct fuse_thread *thread = req->thread;
+    int own[THREAD_TEMPORARY_MAX];
+    for (unsigned i = 0; i < count; i++) {
+        int error = host_duplicate(*fds[i], &own[i]);
+        if (error) {
+            while (i)
+                close(own[--i]);
+            return error;
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        *fds[i] = own[i];
+        thread_close_later(thread, own[i]);
+    }
+    req->inode = NULL;
+    epoch_leave(req->server->epochs, thread->epoch);
+    return 0;
 }
 
 int req_string(struct fuse_req *req, const char **ret_string)

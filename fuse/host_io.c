@@ -127,10 +127,20 @@ int host_sync_fs(int fd)
     return syncfs(fd) < 0 ? -errno : 0;
 }
 
-int host_flush(int fd)
+int host_duplicate(int fd, int *ret_fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0)
         return -errno;
+    *ret_fd = copy;
+    return 0;
+}
+
+int host_flush(int fd)
+{
+    int copy;
+    int error = host_duplicate(fd, &copy);
+    if (error)
+        return error;
     return close(copy) < 0 ? -errno : 0;
 }

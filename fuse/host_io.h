@@ -48,6 +48,9 @@ int host_sync(int fd, bool data_only);
 /* Writes back the whole file system that fd lies on. */
 int host_sync_fs(int fd);
 
+/* Another descriptor of the same open file, close-on-exec. The caller owns it. */
+int host_duplicate(int fd, int *ret_fd);
+
 /* What close(2) of the file would report: errors of delayed writes, on file systems that have them.
  */
 int host_flush(int fd);

@@ -126,7 +126,9 @@ static int sync_handle(struct fuse_req *req, enum handle_kind kind)
     int error = handle_get(req->server->handles, kind, in->fh, req->header.nodeid, &handle);
     if (error)
         return error;
-    return host_sync(handle->fd, in->fsync_flags & FUSE_FSYNC_FDATASYNC);
+    int fd = handle->fd;
+    error = req_step_out(req, (int *[]){&fd}, 1);
+    return error ? error : host_sync(fd, in->fsync_flags & FUSE_FSYNC_FDATASYNC);
 }
 
 int op_fsync(struct fuse_req *req)

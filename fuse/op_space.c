@@ -58,6 +58,8 @@ int op_fallocate(struct fuse_req *req)
     if (in->offset > INT64_MAX || in->length > INT64_MAX)
         return -EINVAL;
     error = keep_or_kill_suid(req);
+    if (!error)
+        error = req_step_out(req, (int *[]){&fd}, 1);
     if (error)
         return error;
     return host_allocate(fd, (int)in->mode, (off_t)in->offset, (off_t)in->length);
@@ -105,6 +107,8 @@ int op_copy_file_range(struct fuse_req *req)
     if (in->flags || in->off_in > INT64_MAX || in->off_out > INT64_MAX)
         return -EINVAL;
     error = keep_or_kill_suid(req);
+    if (!error)
+        error = req_step_out(req, (int *[]){&from, &to}, 2);
     if (error)
         return error;
 

@@ -82,6 +82,15 @@ int req_name(struct fuse_req *req, const char **ret_name);
 /* Takes the next length bytes of the tail. Returns 0 or -EINVAL. */
 int req_bytes(struct fuse_req *req, size_t length, const void **ret_bytes);
 
+/*
+ * Before a host call that may take long. What requests of other threads give up meanwhile, closed
+ * files above all, cannot be released while a thread is inside its epoch: so this request leaves
+ * it, and afterwards uses nothing that it has found in the tables. Each of the count descriptors
+ * is replaced by one of the request's own, closed when it ends. Returns 0, or the errno of the
+ * host with all as before.
+ */
+int req_step_out(struct fuse_req *req, int *const fds[], unsigned count);
+
 /* Puts a whole structure as (part of) the reply. */
 #define req_reply(req, structure)                  wire_out_put(&(req)->out, &(structure), sizeof(structure))
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -423,6 +424,73 @@ static void space(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+static unsigned count_descriptors(void)
+{
+    unsigned count = 0;
+    for (int fd = 0; fd < 1000; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* What another thread of the server does while one is inside fsync(2). */
+static struct {
+    struct fuse_thread *thread;
+    uint64_t node;
+    uint64_t fh;
+    int error;
+    unsigned closed;
+} elsewhere;
+
+/* The C library's, seen from here: lets another thread close a file meanwhile. */
+int fsync(int fd)
+{
+    struct {
+        struct fuse_in_header header;
+        struct fuse_release_in in;
+    } request = {
+        .header = {.len = sizeof(request), .opcode = FUSE_RELEASE, .nodeid = elsewhere.node},
+        .in.fh = elsewhere.fh,
+    };
+    struct fuse_out_header reply = {.error = -1};
+    struct iovec readable = {&request, sizeof(request)};
+    struct iovec writable = {&reply, sizeof(reply)};
+    struct fuse_chain chain = {&readable, 1, &writable, 1};
+    if (elsewhere.thread) {
+        unsigned before = count_descriptors();
+        fuse_server_run(elsewhere.thread, &chain);
+        elsewhere.error = reply.error;
+        elsewhere.closed = before - count_descriptors();
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* A request that takes long does not keep the descriptors that others give up. */
+static void long_calls_hold_nothing_back(void)
+{
+    struct guest guest;
+    uint64_t node, fh, other, other_fh;
+    guest_begin(&guest);
+    CHECK_EQ(guest_create(&guest, "a", O_RDWR | O_CREAT, S_IFREG | 0600, &node, &fh), 0);
+    CHECK_EQ(guest_create(&guest, "b", O_RDWR | O_CREAT, S_IFREG | 0600, &other, &other_fh), 0);
+    elsewhere.node = other;
+    elsewhere.fh = other_fh;
+    CHECK_EQ(fuse_thread_new(guest.server, NULL, &elsewhere.thread), 0);
+    struct fuse_fsync_in sync = {.fh = fh};
+    CHECK_EQ(guest_do(&guest, FUSE_FSYNC, node, sync), 0);
+    CHECK_EQ(elsewhere.error, 0);
+    CHECK_EQ(elsewhere.closed, 1);
+
+    /* Its own file neither: the request has another descriptor of it. */
+    elsewhere.node = node;
+    elsewhere.fh = fh;
+    CHECK_EQ(guest_do(&guest, FUSE_FSYNC, node, sync), 0);
+    CHECK_EQ(elsewhere.error, 0);
+    CHECK_EQ(elsewhere.closed, 1);
+    fuse_thread_free(elsewhere.thread);
+    elsewhere.thread = NULL;
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 int main(void)
 {
     if (geteuid() != 0) {
@@ -439,5 +507,6 @@ int main(void)
     RUN(limit_without_file_handles);
     RUN(extended_attributes);
     RUN(space);
+    RUN(long_calls_hold_nothing_back);
     return test_result();
 }
