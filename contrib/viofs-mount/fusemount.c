@@ -185,15 +185,22 @@ pid_t fusemount_start_unmount(const struct fusemount *mount, enum unmount how)
 
 void fusemount_close(struct fusemount *mount)
 {
+    /* A session that cannot be ended without unmounting whatever is there by then stays until the
+     * process ends. */
+    static struct fuse_session *kept;
     struct pollfd fd = {.fd = mount->fd};
 
-    if (!mount->session)
+    if (mount->fd < 0)
         return;
-    /* libfuse frees its copy of the path only when it unmounts, which it leaves be when the
-     * connection is dead already: exactly then it may be asked. */
-    if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLERR))
-        fuse_session_unmount(mount->session);
-    fuse_session_destroy(mount->session);
-    mount->session = NULL;
     mount->fd = -1;
+    kept = mount->session;
+    if (poll(&fd, 1, 0) != 1 || !(fd.revents & POLLERR)) {
+        close(fd.fd);
+        return;
+    }
+    /* The connection is dead: libfuse sees that, too, and frees its things without touching any
+     * mount. */
+    fuse_session_unmount(kept);
+    fuse_session_destroy(kept);
+    kept = NULL;
 }

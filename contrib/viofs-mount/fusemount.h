@@ -15,8 +15,8 @@
 struct fuse_session;
 
 struct fusemount {
-    struct fuse_session *session; /* owns the descriptor */
-    int fd;                       /* /dev/fuse, non-blocking; -1 when closed */
+    struct fuse_session *session; /* made the mount */
+    int fd;                       /* /dev/fuse, non-blocking, owned; -1 when closed */
     const char *directory;        /* absolute, the caller's */
     uint64_t mount_id;            /* 0: not known */
     uint32_t dev_major;

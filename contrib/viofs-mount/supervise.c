@@ -201,10 +201,11 @@ static int end_of_pump(struct pump *pump, struct fusemount *mount, struct vuf_fu
 {
     enum pump_end why = pump_end(pump);
 
-    /* Older kernels report an abort in the same way as an unmount; then the mount is still there.
-     */
-    if (why == PUMP_UNMOUNTED && fusemount_present(mount))
-        why = PUMP_ABORTED;
+    /* The error of the read does not tell: an abort can look like an unmount (without
+     * FUSE_ABORT_ERROR), and an unmount like an abort (when it comes between a request's leaving
+     * the queue and its being copied). The mount table does. */
+    if (why == PUMP_UNMOUNTED || why == PUMP_ABORTED)
+        why = fusemount_present(mount) ? PUMP_ABORTED : PUMP_UNMOUNTED;
     switch (why) {
     case PUMP_UNMOUNTED:
         return end_well(pump, mount, fuse);

@@ -122,16 +122,17 @@ one_line() { # one_line PATTERN: the tool has said this, in one line and no more
 }
 quiet() { [ ! -s "$log" ] || fail "had something to say"; }
 
-start_load() { # writers and readers that go on until the mount fails under them
+start_load() { # writers and readers that go on until the mount fails under them, or is gone
     local i
+    mkdir "$mnt/load"
     helpers=()
     for i in 1 2 3; do
         (
             cd / || exit
             while :; do
-                head -c 3000000 /dev/zero >"$mnt/load$i" || exit
-                cat "$mnt/load$i" >/dev/null || exit
-                rm "$mnt/load$i" || exit
+                head -c 3000000 /dev/zero >"$mnt/load/$i" || exit
+                cat "$mnt/load/$i" >/dev/null || exit
+                rm "$mnt/load/$i" || exit
             done
         ) >/dev/null 2>&1 &
         helpers+=($!)
@@ -295,17 +296,10 @@ case_lazy_umount_under_load() {
     start_tool
     start_load
     umount -l "$mnt" || fail "umount -l"
-    load_ends_by_itself
+    load_ends
     ends_with 0 10
     quiet
     stop_daemon
-}
-load_ends_by_itself() { # the path is no longer the mount: the loops now write to the folder below
-    local p
-    sleep 0.5
-    for p in "${helpers[@]}"; do kill -KILL "$p"; done
-    load_ends
-    rm -f "$mnt"/load*
 }
 
 backend_dies() { # backend_dies [load]
