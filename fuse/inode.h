@@ -69,6 +69,13 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
                  struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount);
 
 /*
+ * The same for a file that is open: fd is any descriptor of it, and stays the caller's. For what
+ * was just created, where the name may already mean something else.
+ */
+int inode_of_file(struct fuse_thread *thread, int fd, struct inode **ret_inode,
+                  struct statx *ret_attributes);
+
+/*
  * Takes count lookups back; at zero the guest no longer knows the inode. An id that it does not
  * hold, or a count larger than what it has, is clamped: a guest can only harm itself.
  */

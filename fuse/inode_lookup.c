@@ -18,6 +18,7 @@
 #include "inode.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -36,6 +37,7 @@ struct found {
     uint64_t birth;
     uint16_t type;
     int fd;                /* O_PATH; -1: known by handle only */
+    bool verified;         /* identity and handle are from one descriptor */
     struct host_fh handle; /* length 0: none */
 };
 
@@ -181,7 +183,7 @@ static void inode_fill(struct inode *inode, const struct found *found)
     inode->handle_type = found->handle.type;
     inode->handle_length = (uint8_t)found->handle.length;
     memcpy(inode->handle, found->handle.bytes, found->handle.length);
-    inode->verified = found->fd >= 0;
+    inode->verified = found->verified;
     atomic_store(&inode->fd, -1);
     atomic_store(&inode->lookups, 1);
     if (++inode->last_generation == 0)
@@ -220,13 +222,16 @@ static void found_identity(struct found *found, const struct statx *attributes)
     found->type = attributes->stx_mode & S_IFMT;
 }
 
-/* By handle. Returns -EAGAIN when only a descriptor can tell. */
-static int lookup_by_handle(struct inode_table *table, int parent_fd, const char *name,
-                            const struct statx *attributes, struct inode **ret_inode)
+/*
+ * By handle, of name in dirfd, or with an empty name of dirfd itself. Returns -EAGAIN when only an
+ * O_PATH descriptor can tell.
+ */
+static int find_by_handle(struct inode_table *table, int dirfd, const char *name,
+                          const struct statx *attributes, struct inode **ret_inode)
 {
-    struct found found = {.fd = -1};
+    struct found found = {.fd = -1, .verified = name[0] == '\0'};
     int mount_id;
-    if (host_fh_get(parent_fd, name, &found.handle, &mount_id) < 0 ||
+    if (host_fh_get(dirfd, name, &found.handle, &mount_id) < 0 ||
         (uint64_t)mount_id != attributes->stx_mnt_id || found.handle.length > INODE_HANDLE_MAX)
         return -EAGAIN;
     if (!mounts_take_known(table->mounts, attributes->stx_mnt_id, &found.mount))
@@ -281,19 +286,26 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
     return 0;
 }
 
-static int lookup_by_descriptor(struct fuse_thread *thread, int parent_fd, const char *name,
-                                struct inode **ret_inode, struct statx *ret_attributes)
+/* By descriptor: fd is an O_PATH descriptor, which is taken over. */
+static int find_by_descriptor(struct fuse_thread *thread, int fd, const struct statx *attributes,
+                              struct inode **ret_inode)
 {
-    struct found found = {.fd = -1};
-    int error = host_open_path(parent_fd, name, &found.fd);
-    if (!error)
-        error = host_stat_fd(found.fd, ret_attributes);
-    if (!error)
-        error = inode_of_found(thread, &found, ret_attributes, ret_inode);
+    struct found found = {.fd = fd, .verified = true};
+    int error = inode_of_found(thread, &found, attributes, ret_inode);
     if (!error && found.fd >= 0 && inode_cache_offer(thread, *ret_inode, found.fd))
         found.fd = -1;
     scope_close(&found.fd);
     return error;
+}
+
+static int lookup_by_descriptor(struct fuse_thread *thread, int parent_fd, const char *name,
+                                struct inode **ret_inode, struct statx *ret_attributes)
+{
+    autoclose int fd = -1;
+    int error = host_open_path(parent_fd, name, &fd);
+    if (!error)
+        error = host_stat_fd(fd, ret_attributes);
+    return error ? error : find_by_descriptor(thread, steal_fd(&fd), ret_attributes, ret_inode);
 }
 
 int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *name,
@@ -313,7 +325,7 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
         mounts_find(table->mounts, ret_attributes->stx_mnt_id, &mount))
         inode = find_pinned(table, mount, ret_attributes);
     if (!inode) {
-        error = lookup_by_handle(table, parent_fd, name, ret_attributes, &inode);
+        error = find_by_handle(table, parent_fd, name, ret_attributes, &inode);
         if (error == -EAGAIN)
             error = lookup_by_descriptor(thread, parent_fd, name, &inode, ret_attributes);
         if (error)
@@ -322,6 +334,20 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
     *ret_inode = inode;
     *ret_submount = inode->mount != parent->mount && S_ISDIR(inode->type);
     return 0;
+}
+
+int inode_of_file(struct fuse_thread *thread, int fd, struct inode **ret_inode,
+                  struct statx *ret_attributes)
+{
+    int error = host_stat_fd(fd, ret_attributes);
+    if (!error)
+        error = find_by_handle(thread->server->inodes, fd, "", ret_attributes, ret_inode);
+    if (error != -EAGAIN)
+        return error;
+    autoclose int path_fd = -1;
+    error = host_reopen(fd, O_PATH, &path_fd);
+    return error ? error
+                 : find_by_descriptor(thread, steal_fd(&path_fd), ret_attributes, ret_inode);
 }
 
 bool inode_is(const struct inode *inode, const struct statx *attributes)

@@ -160,23 +160,18 @@ static void drop_new(struct fuse_req *req, struct creation *creation)
     fd_budget_give(&req->server->budget);
 }
 
-/* Whether the name still means the file that we made: the host may have put another there. */
-static bool is_still_ours(const struct creation *creation)
-{
-    struct statx ours;
-    const struct statx *found = &creation->attributes;
-    return host_stat_fd(creation->fd, &ours) == 0 && ours.stx_ino == found->stx_ino &&
-           ours.stx_dev_major == found->stx_dev_major && ours.stx_dev_minor == found->stx_dev_minor;
-}
-
-/* Opens the file that has the name, when it is not of our making. */
+/* Opens the file that has the name already, as OPEN does. */
 static int open_existing(struct fuse_req *req, struct creation *creation)
 {
     const struct fuse_create_in *in = &req->args.create;
-    /* Its kernel did not know of it: ESTALE makes it look again, and do the right thing. */
-    if ((in->flags & O_EXCL) || !S_ISREG(creation->inode->type))
+    int error = inode_lookup(req->thread, req->inode, creation->name, &creation->inode,
+                             &creation->attributes, &creation->submount);
+    if (error)
+        return error;
+    /* The guest's kernel did not know of it: ESTALE makes it look again, and do the right thing. */
+    if (!S_ISREG(creation->inode->type))
         return -ESTALE;
-    int error = op_open_handle(req, creation->inode, in->flags, in->open_flags, &creation->fh);
+    error = op_open_handle(req, creation->inode, in->flags, in->open_flags, &creation->fh);
     if (error || !(in->flags & O_TRUNC))
         return error;
 
@@ -190,15 +185,18 @@ static int open_existing(struct fuse_req *req, struct creation *creation)
     return error;
 }
 
-static int make_handle(struct fuse_req *req, struct creation *creation)
+/*
+ * Inode and handle of the file that we made: from its descriptor, because the host may have put
+ * another file in its place.
+ */
+static int adopt_new(struct fuse_req *req, struct creation *creation)
 {
-    if (creation->fd >= 0 && !is_still_ours(creation))
-        drop_new(req, creation);
-    if (creation->fd < 0)
-        return open_existing(req, creation);
+    int error = inode_of_file(req->thread, creation->fd, &creation->inode, &creation->attributes);
+    if (error)
+        return error;
     int flags = op_open_flags(req->server, req->args.create.flags) & ~O_TRUNC;
-    int error = handle_new(req->server->handles, HANDLE_FILE, creation->fd, (uint32_t)flags,
-                           inode_id(req->server->inodes, creation->inode), &creation->fh);
+    error = handle_new(req->server->handles, HANDLE_FILE, creation->fd, (uint32_t)flags,
+                       inode_id(req->server->inodes, creation->inode), &creation->fh);
     if (!error)
         creation->fd = -1; /* the handle's now */
     return error;
@@ -231,21 +229,16 @@ int op_create(struct fuse_req *req)
 {
     struct creation creation = {.fd = -1};
     int error = req_name(req, &creation.name);
-    if (error)
-        return error;
-    error = create_new(req, &creation);
-    if (error && (error != -EEXIST || (req->args.create.flags & O_EXCL)))
-        return error;
-
-    error = inode_lookup(req->thread, req->inode, creation.name, &creation.inode,
-                         &creation.attributes, &creation.submount);
-    if (!error) {
-        error = make_handle(req, &creation);
-        if (!error)
-            error = reply_creation(req, &creation);
-        if (error)
-            inode_forget(req->thread, inode_id(req->server->inodes, creation.inode), 1);
-    }
+    if (!error)
+        error = create_new(req, &creation);
+    if (!error)
+        error = adopt_new(req, &creation);
+    else if (error == -EEXIST && !(req->args.create.flags & O_EXCL))
+        error = open_existing(req, &creation);
+    if (!error)
+        error = reply_creation(req, &creation);
+    if (error && creation.inode)
+        inode_forget(req->thread, inode_id(req->server->inodes, creation.inode), 1);
     drop_new(req, &creation);
     return error;
 }
