@@ -145,7 +145,8 @@ int vuf_set_mem_table(struct vuf_conn *conn, const struct vuf_region *regions, c
 
     if (n > VUF_TABLE_REGIONS)
         return -EINVAL;
-    memcpy(table.region, regions, n * sizeof(*regions));
+    if (n)
+        memcpy(table.region, regions, n * sizeof(*regions));
     return vuf_command(conn, VUF_SET_MEM_TABLE, &table,
                        offsetof(struct vuf_mem_table, region) + n * sizeof(*regions), fds, n);
 }
