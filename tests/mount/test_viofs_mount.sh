@@ -23,6 +23,11 @@ skip() {
 [ -x "$daemon" ] || skip "no daemon: VIOFSD is not set and $c_daemon is not installed"
 [ "$(id -u)" -eq 0 ] || skip "needs root"
 [ -c /dev/fuse ] || skip "no /dev/fuse"
+# In a mount namespace of our own: somebody else's namespace, made while a mount is up, would hold a copy
+# of it and keep it alive after our umount.
+if [ -z "${VIOFS_MOUNT_TEST_INSIDE:-}" ]; then
+    VIOFS_MOUNT_TEST_INSIDE=1 exec unshare -m --propagation private "$0" "$@"
+fi
 
 scratch=$(mktemp -d /tmp/viofs-mount-test.XXXXXX)
 chmod 755 "$scratch"
