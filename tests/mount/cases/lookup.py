@@ -64,7 +64,8 @@ def lookup_symlink_loops(t):
 @case()
 def lookup_names_of_any_bytes(t):
     names = [b"\x80\xff\xfe", b"new\nline", b"tab\t", b" ", b"-rf", b"...", b"..a", b"\\",
-             b"\x01\x7f", "größe-文件-🙂".encode(), b"a" * 254 + b"\xff", b"%s%n", b"*?[x]", b"~"]
+             b"\x01\x7f", "größe-文件-🙂".encode(), b"a" * 254 + b"\xff", b"%s%n", b"*?[x]",
+             b"~"]
     for name in names:
         t.write_file(name, b"content of " + name[:20])
     t.listdir()

@@ -51,6 +51,28 @@ def unlink_open_file(t):
 
 
 @case()
+def unlink_held_without_open(t):
+    """Held by O_PATH, or as somebody's working directory: never opened, but still in use."""
+    t.write_file("f", b"content")
+    os.symlink("f", "l")
+    os.mkdir("d")
+    held = {name: t.open(name, os.O_PATH | os.O_NOFOLLOW) for name in ("f", "l", "d")}
+    here = os.open(".", os.O_RDONLY)
+    os.chdir("d")
+    for name in ("f", "l"):
+        t.do("unlink", os.unlink, f"../{name}")
+    t.do("rmdir", os.rmdir, "../d")
+    t.stat(".", label="held working directory")
+    os.fchdir(here)
+    os.close(here)
+    for i in range(50):
+        t.write_file(f"new{i}", b"")
+    for name, fd in held.items():
+        t.stat(fd, label=f"held {name}")
+    t.do("held readlink", lambda: os.readlink("", dir_fd=held["l"]))
+
+
+@case()
 def unlink_one_of_two_names(t):
     fd = t.open("a", os.O_RDWR | os.O_CREAT)
     os.link("a", "b")

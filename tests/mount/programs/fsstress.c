@@ -59,7 +59,7 @@ static void some_path(struct worker *w, char path[PATH_BYTES])
     }
 }
 
-/* What two processes in one tree may do to each other; everything else is the file system's fault. */
+/* What two processes in one tree may do to each other; all else is the file system's fault. */
 static bool explained(int error)
 {
     switch (error) {
@@ -194,8 +194,7 @@ static int data(struct worker *w, unsigned kind)
     case 3:
         return ftruncate(fd, offset);
     case 4:
-        return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
-                         (off_t)length + 1);
+        return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, (off_t)length + 1);
     case 5:
         return fallocate(fd, 0, offset, (off_t)length + 1);
     case 6:

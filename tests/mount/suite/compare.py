@@ -43,11 +43,13 @@ def _attempt(function, *args):
         return syscalls.errno_name(error.errno)
 
 
-def tree(root, exact):
-    """
-    One line per file below root, in order.  exact: with inode numbers and times too, for two
-    views of the same files. Not blocks: the host gives them when it likes, behind cached attributes.
-    """
+# What two views of the same files have to agree in. Not blocks: the host gives them when it likes,
+# behind cached attributes.
+EXACT = frozenset(("ino", "mtime", "ctime"))
+
+
+def tree(root, exact=frozenset()):
+    """One line per file below root, in order.  exact: of EXACT, what to tell as well."""
     lines = []
     pending = [b""]
     root = os.fsencode(root)
@@ -59,8 +61,10 @@ def tree(root, exact):
             lines.append(f"{relative!r} {st}")
             continue
         line = f"{relative!r} {describe(st)}"
-        if exact:
-            line += f" ino={st.st_ino} mtime={st.st_mtime_ns} ctime={st.st_ctime_ns}"
+        for name, value in (("ino", st.st_ino), ("mtime", st.st_mtime_ns),
+                            ("ctime", st.st_ctime_ns)):
+            if name in exact:
+                line += f" {name}={value}"
         if stat.S_ISREG(st.st_mode):
             line += f" content={_attempt(_content, path, st)}"
         if stat.S_ISLNK(st.st_mode):

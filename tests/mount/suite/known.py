@@ -38,6 +38,15 @@ def _guest_clears_suid(context):
     return not context.has("--killpriv-v2")
 
 
+def _remembers_by_handle(context):
+    return not context.has("--inode-file-handles=never") and context.world == "root"
+
+
+def _refuses_mappings(context):
+    uncached = context.has("--cache=never") or context.has("--cache=metadata")
+    return uncached and not context.has("--allow-mmap")
+
+
 def _drops_sys_admin(context):
     return not context.has("--modcaps=+sys_admin")
 
@@ -54,9 +63,14 @@ KNOWN = [
           "O_TRUNC and set-group-id without group execution",
           line=r" after (trunc open|O_TRUNC): |^(2767|2745|6666) after |^b'f' ",
           case="write_clears_suid(_of_others)?", when=_guest_clears_suid),
-    Known("a truncate() to the same size moves the times as ftruncate() does, which is how the daemon "
-          "carries it out: FUSE does not tell them apart",
+    Known("a truncate() to the same size moves the times as ftruncate() does, which is how the "
+          "daemon carries it out: FUSE does not tell them apart",
           line=r"^same size times, moved: ", case="setattr_truncate"),
+    Known("with --inode-file-handles a file that lost its last name, and that the guest holds "
+          "without having opened it (O_PATH, working directory, FIFO), is gone for the host: ESTALE",
+          line=r"ESTALE", case="fifo_use|unlink_held_without_open", when=_remembers_by_handle),
+    Known("no shared writable mappings without the guest's page cache, unless --allow-mmap",
+          line=r"", case="mmap_shared|mmap_after_unlink_and_close", when=_refuses_mappings),
     Known("trusted.* needs CAP_SYS_ADMIN in the daemon: --modcaps=+sys_admin",
           line=r"trusted", case="xattr_trusted", when=_drops_sys_admin),
     Known("a creator's supplementary groups (CREATE_SUPP_GROUP) come with the issue on semantics: "

@@ -81,7 +81,7 @@ def readonly(check):
     def opened(name, flags):
         os.close(os.open(at(name), flags, 0o644))
 
-    before = compare.tree(check.stand.share, True)
+    before = compare.tree(check.stand.share, compare.EXACT)
     tries = (
         ("create", opened, "new", os.O_CREAT | os.O_WRONLY),
         ("open for writing", opened, "f", os.O_WRONLY),
@@ -95,7 +95,6 @@ def readonly(check):
         ("chown", os.chown, at("f"), 1, 1), ("truncate", os.truncate, at("f"), 0),
         ("utime", os.utime, at("f")), ("setxattr", os.setxattr, at("f"), "user.y", b"v"),
         ("removexattr", os.removexattr, at("f"), "user.x"),
-        ("access for writing", lambda: syscalls.faccessat2(at("f"), os.W_OK, 0)),
     )
     for label, function, *args in tries:
         check.error("EROFS", label, function, *args)
@@ -108,44 +107,60 @@ def readonly(check):
     fd = os.open(at("f"), os.O_RDONLY)
     os.fsync(fd)
     os.close(fd)
-    check.expect(compare.tree(check.stand.share, True) == before, "something changed")
+    check.expect(compare.tree(check.stand.share, compare.EXACT) == before, "something changed")
 
 
-def submounts(announced):
-    def test(check):
-        """A tmpfs below the share, mounted before the start."""
-        mnt = check.stand.mnt
-        outer, inner = os.stat(mnt), os.stat(os.path.join(mnt, "sub"))
-        file = os.stat(os.path.join(mnt, "sub", "f"))
-        with open(os.path.join(mnt, "sub", "f")) as stream:
-            check.expect(stream.read() == "below", "content below the mount point")
-        different = outer.st_dev != inner.st_dev
-        check.expect(different == announced, f"st_dev differs: {different}")
-        check.expect(file.st_dev == inner.st_dev, "the file's st_dev is not its folder's")
-        names = [e.name for e in os.scandir(mnt)]
-        check.expect("sub" in names, "not listed")
-        with open(os.path.join(mnt, "sub", "new"), "w") as stream:
-            stream.write("made")
-        with open(os.path.join(check.stand.share, "sub", "new")) as stream:
-            check.expect(stream.read() == "made", "writing below the mount point")
-        check.error("EXDEV", "rename across", os.rename, os.path.join(mnt, "sub", "f"),
-                    os.path.join(mnt, "f"))
-        check.error("EXDEV", "link across", os.link, os.path.join(mnt, "sub", "f"),
-                    os.path.join(mnt, "f"))
-        check.error("EBUSY", "rmdir of a mount point", os.rmdir, os.path.join(mnt, "sub"))
-        # Two files of the same number on two file systems are two files.
-        check.expect(sorted(os.listdir(os.path.join(mnt, "sub"))) == ["f", "new"], "list of sub")
-        if announced:
-            # The client mounts a submount by itself; it goes with the mount.
-            subprocess.run(["umount", os.path.join(mnt, "sub")], check=False,
-                           stderr=subprocess.DEVNULL)
-    return test
+def submounts(check):
+    """
+    A tmpfs below the share, mounted before the start. The client behind /dev/fuse never
+    negotiates SUBMOUNTS (only virtiofs does), so st_dev is one here; the vm suite sees two.
+    """
+    mnt = check.stand.mnt
+    outer, inner = os.stat(mnt), os.stat(os.path.join(mnt, "sub"))
+    file = os.stat(os.path.join(mnt, "sub", "f"))
+    with open(os.path.join(mnt, "sub", "f")) as stream:
+        check.expect(stream.read() == "below", "content below the mount point")
+    check.expect(outer.st_dev == inner.st_dev, "st_dev differs without SUBMOUNTS")
+    check.expect(outer.st_ino != inner.st_ino, "one number for both roots")
+    check.expect(file.st_dev == inner.st_dev, "the file's st_dev is not its folder's")
+    names = [e.name for e in os.scandir(mnt)]
+    check.expect("sub" in names, "not listed")
+    with open(os.path.join(mnt, "sub", "new"), "w") as stream:
+        stream.write("made")
+    with open(os.path.join(check.stand.share, "sub", "new")) as stream:
+        check.expect(stream.read() == "made", "writing below the mount point")
+    check.error("EXDEV", "rename across", os.rename, os.path.join(mnt, "sub", "f"),
+                os.path.join(mnt, "f"))
+    check.error("EXDEV", "link across", os.link, os.path.join(mnt, "sub", "f"),
+                os.path.join(mnt, "f"))
+    check.error("EBUSY", "rmdir of a mount point", os.rmdir, os.path.join(mnt, "sub"))
+    # Two files of the same number on two file systems are two files.
+    check.expect(sorted(os.listdir(os.path.join(mnt, "sub"))) == ["f", "new"], "list of sub")
 
 
 def budget(check):
     """More open files than the limit allows: an errno, and the daemon goes on."""
-    mnt = check.stand.mnt
     fds = []
+    try:
+        _spend_budget(check, fds)
+    finally:
+        for fd in fds:
+            os.close(fd)
+    # RELEASE is not waited for by close().
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            os.close(os.open(os.path.join(check.stand.mnt, "later"), os.O_CREAT | os.O_RDWR, 0o644))
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"after closing all: {error}") from None
+            time.sleep(0.05)
+    check.expect(len(os.listdir(check.stand.mnt)) >= len(fds), "list after closing all")
+
+
+def _spend_budget(check, fds):
+    mnt = check.stand.mnt
     code = None
     try:
         for i in range(1000):
@@ -154,25 +169,17 @@ def budget(check):
         code = syscalls.errno_name(error.errno)
     check.expect(code == "ENFILE", f"after {len(fds)} open files: {code}, not ENFILE")
     check.expect(len(fds) >= 50, f"only {len(fds)} files could be opened with a limit of 256")
-    check.expect(check.stand.alive(), "the daemon died")
-    if fds:
-        os.write(fds[0], b"still works")
-        check.expect(os.pread(fds[0], 20, 0) == b"still works", "an open file does not work")
-        check.expect(os.stat(os.path.join(mnt, "f0")).st_size == 11, "stat does not work")
-    check.expect(len(os.listdir(mnt)) >= len(fds), "list does not work")
-    for fd in fds:
-        os.close(fd)
-    # RELEASE is not waited for by close().
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            os.close(os.open(os.path.join(mnt, "later"), os.O_CREAT | os.O_RDWR, 0o644))
-            break
-        except OSError as error:
-            if time.monotonic() > deadline:
-                check.expect(False, f"after closing all: {error}")
-                break
-            time.sleep(0.05)
+    check.error("ENFILE", "one more", os.open, os.path.join(mnt, "f0"), os.O_RDONLY)
+    os.write(fds[0], b"still works")
+    check.expect(os.pread(fds[0], 20, 0) == b"still works", "an open file does not work")
+    # What needs no new descriptor for the guest goes on: names, attributes, removal.
+    for i in range(len(fds)):
+        check.expect(os.stat(os.path.join(mnt, f"f{i}")).st_size == (11 if i == 0 else 0), "stat")
+    os.mkdir(os.path.join(mnt, "d"))
+    os.rename(os.path.join(mnt, "f1"), os.path.join(mnt, "d", "f1"))
+    os.unlink(os.path.join(mnt, "d", "f1"))
+    os.rmdir(os.path.join(mnt, "d"))
+    os.truncate(os.path.join(mnt, "f0"), 5)
 
 
 def many_inodes(check):
@@ -190,7 +197,7 @@ def many_inodes(check):
             check.expect(stream.read() == str(i), f"f{i} is another file")
 
 
-def no_xattr_never_opens_special(check):
+def special_files(check):
     """A FIFO on the share: open on the mount is the client's, and the daemon never hangs on it."""
     os.mkfifo(os.path.join(check.stand.share, "p"))
     os.stat(os.path.join(check.stand.mnt, "p"))
@@ -219,11 +226,11 @@ CHECKS = (
     ("readonly", ("--readonly",), readonly, fill),
     ("readonly-never", ("--readonly", "--cache=never", "--inode-file-handles=never"), readonly,
      fill),
-    ("announced-submounts", ("--announce-submounts",), submounts(True), "submount"),
-    ("hidden-submounts", ("--no-announce-submounts",), submounts(False), "submount"),
+    ("announced-submounts", ("--announce-submounts",), submounts, "submount"),
+    ("hidden-submounts", ("--no-announce-submounts",), submounts, "submount"),
     ("descriptor-budget", ("--rlimit-nofile=256",), budget, None),
     ("many-inodes", ("--rlimit-nofile=256", "--inode-file-handles=prefer"), many_inodes, None),
-    ("special-files", (), no_xattr_never_opens_special, None),
+    ("special-files", (), special_files, None),
     ("host-changes", ("--cache=never",), host_changes, None),
 )
 
