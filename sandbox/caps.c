@@ -3,6 +3,7 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <grp.h>
 #include <linux/securebits.h>
 #include <sys/prctl.h>
 
@@ -76,6 +77,17 @@ static int drop_bounding(void)
     return 0;
 }
 
+/*
+ * The caller's supplementary groups stay in force when a thread takes the ids of a guest's user. In
+ * a directory that belongs to one of them the host would let that user make a setgid file of the
+ * group. Where only the caller's own group is mapped they cannot be dropped, nor other ids taken.
+ */
+static void drop_groups(void)
+{
+    if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID) && setgroups(0, NULL) < 0)
+        log_debug("the supplementary groups stay: %m");
+}
+
 static int reduce_to(uint64_t kept)
 {
     capng_clear(CAPNG_SELECT_CAPS);
@@ -99,6 +111,7 @@ int caps_seal(const struct settings *settings)
 
     if (check_added(settings, permitted))
         return -EPERM;
+    drop_groups();
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     /* Securebits and bounding set are CAP_SETPCAP's to change; an ordinary user has nothing in
      * them to lose. */

@@ -20,8 +20,9 @@
 #include "settings.h"
 
 /*
- * Drops everything else from all five sets, for ever; changes of user ids keep what is left. What
- * --modcaps adds must be there. Returns 0, or a negative errno after one line in the log.
+ * Drops everything else from all five sets, for ever, and the supplementary groups; changes of user
+ * ids keep what is left. What --modcaps adds must be there. Returns 0, or a negative errno after
+ * one line in the log.
  */
 int caps_seal(const struct settings *settings);
 

@@ -318,6 +318,14 @@ def test_whole_host_as_share():
 
 # --- capabilities and limits -------------------------------------------------------------------
 
+def test_supplementary_groups_go():
+    """They would let a guest's user make setgid files of the caller's groups."""
+    for mode in ("namespace", "chroot", "none"):
+        with Daemon(f"--sandbox={mode}", wrapper=("setpriv", "--groups=0,4242")) as daemon:
+            equal(status(daemon.server(), "Groups"), "", f"supplementary groups, {mode}")
+        clean_run()
+
+
 def test_modcaps():
     with Daemon("--modcaps=+sys_admin:-mknod:-chown") as daemon:
         wanted = caps(*KEPT, "sys_admin") & ~caps("mknod", "chown")
