@@ -14,9 +14,9 @@
 
 struct session {
     atomic_bool ready;
-    uint32_t minor;
-    _Atomic uint64_t flags; /* FUSE_* INIT flags, flags2 in the upper half */
-    uint32_t max_write;     /* bytes */
+    _Atomic uint32_t minor;     /* atomic: a hostile guest may send INIT on two queues at once */
+    _Atomic uint64_t flags;     /* FUSE_* INIT flags, flags2 in the upper half */
+    _Atomic uint32_t max_write; /* bytes */
 };
 
 /* Requests of this size are the largest that we serve: max_write and max_pages follow from it. */
