@@ -38,7 +38,8 @@ static struct settings settings = {
 };
 static struct fuse_server *server;
 static struct fuse_thread *thread;
-static char root[] = "/tmp/viofsd-fuzz-XXXXXX";
+static char scratch[] = "/tmp/viofsd-fuzz-XXXXXX";
+static const char *root = "/mnt"; /* a mount point that is there; nothing outside sees ours */
 
 /* Ids that replies have given, for later records. */
 static uint64_t nodes[KNOWN_MAX], handles[KNOWN_MAX];
@@ -54,9 +55,9 @@ static void make_file(const char *name, const char *text)
         err(1, "%s", path);
 }
 
-static void remove_root(void)
+static void remove_scratch(void)
 {
-    rmdir(root);
+    rmdir(scratch);
 }
 
 /* The files that the seeds know. */
@@ -80,13 +81,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void)argc, (void)argv;
     log_init("fuzz", LOG_LEVEL_OFF, false);
-    if (!mkdtemp(root))
-        err(1, "%s", root);
-    atexit(remove_root);
     /* In a mount namespace: it goes away with us, whatever the inputs have made of it. */
     if (unshare((int)flags) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("fuzz", root, "tmpfs", 0, "size=8m,nr_inodes=2k") < 0) {
         warn("no tmpfs of our own");
+        root = mkdtemp(scratch);
+        if (!root)
+            err(1, "%s", scratch);
+        atexit(remove_scratch);
         setrlimit(RLIMIT_FSIZE, &limit);
     }
     populate();
