@@ -48,7 +48,7 @@ static void need(bool fine, const char *what)
 
 static void write_file(const char *dir, const char *name, const char *text)
 {
-    char path[PATH_MAX];
+    char path[2 * PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     FILE *file = fopen(path, "we");

@@ -147,7 +147,7 @@ static void expect_refused(struct vuf_dev *dev, struct daemon *daemon, const str
                            const unsigned char *payload, uint32_t size, unsigned fd_count,
                            uint64_t without)
 {
-    int fds[VUF_FDS_MAX];
+    int fds[VUF_FDS_MAX] = {0};
 
     make_fds(row, fds, fd_count);
     bool goes_on = guest_expect_refusal(&dev->conn, row->request, payload, size, fds, fd_count);
@@ -373,7 +373,7 @@ static void legal(struct daemon *daemon)
     struct vuf_dev dev;
     uint64_t value;
     uint32_t base;
-    int fd;
+    int fd = -1;
 
     negotiate(&dev, daemon, 0);
     CHECK_EQ(dev.protocol_offered & EVERY_PROTOCOL_FEATURE, EVERY_PROTOCOL_FEATURE);
