@@ -157,6 +157,14 @@ int inode_open(struct fuse_thread *thread, struct inode *inode, int flags, int *
         return -ELOOP;
     if (!S_ISREG(inode->type) && !S_ISDIR(inode->type))
         return -ENXIO;
+    /*
+     * By handle is a third faster than by /proc/self/fd. Only once it is verified: before that,
+     * the type might be another file's, and opening is what must not happen to a FIFO or device.
+     */
+    if (inode->handle_length && atomic_load_explicit(&inode->verified, memory_order_relaxed))
+        return host_fh_open(mounts_fd(thread->server->inodes->mounts, inode->mount),
+                            inode->handle_type, inode->handle, inode->handle_length,
+                            flags | O_NOFOLLOW, ret_fd);
     int fd;
     int error = inode_fd(thread, inode, &fd);
     return error ? error : host_reopen(fd, flags, ret_fd);
