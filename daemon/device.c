@@ -7,10 +7,16 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
+#include "guestfault.h"
 #include "log.h"
+#include "scope.h"
 #include "vu_proto.h"
+
+/* Looks without a waiting notification until the watch ends: a tenth of a second. */
+#define WATCH_IDLE_STEPS 50
 
 struct device *device_new(const struct settings *settings, struct fuse_server *server, int stop_fd)
 {
@@ -29,7 +35,10 @@ struct device *device_new(const struct settings *settings, struct fuse_server *s
     if (device->queue_count > DEVICE_QUEUES_MAX)
         device->queue_count = DEVICE_QUEUES_MAX;
     device->memory = memmap_new_empty();
-    if (!device->memory) {
+    device->context.watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!device->memory || device->context.watch_fd < 0) {
+        memmap_unref(device->memory);
+        scope_close(&device->context.watch_fd);
         free(device);
         return NULL;
     }
@@ -45,6 +54,7 @@ void device_free(struct device *device)
     for (unsigned i = 0; i < device->queue_count; i++)
         queue_free(&device->queues[i]);
     backchan_close(&device->backchan);
+    scope_close(&device->context.watch_fd);
     memmap_unref(device->memory);
     free(device);
 }
@@ -114,6 +124,59 @@ static int wait_until(struct device *device, int fd, int64_t deadline)
             return 0;
         if (rc == 0 && deadline >= 0)
             return -ETIMEDOUT;
+    }
+}
+
+/* Looks after all queues once. Returns true when a notification is still waiting. */
+static bool watch_queues(struct device *device)
+{
+    bool waiting = false;
+
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        if (device->queues[i].running && queue_watch(&device->queues[i]))
+            waiting = true;
+    }
+    /* A ring that was taken away is found so by its own thread. */
+    (void)guestfault_taken();
+    return waiting;
+}
+
+/*
+ * The watch ends when nothing has waited for a while. A thread that saw it still on has left its
+ * completion before that, so it is seen by the last look after the end.
+ */
+static void watch_step(struct device *device, unsigned *idle)
+{
+    struct queue_context *context = &device->context;
+    uint64_t value;
+
+    if (read(context->watch_fd, &value, sizeof(value)) > 0)
+        *idle = 0;
+    *idle = watch_queues(device) ? 0 : *idle + 1;
+    if (*idle < WATCH_IDLE_STEPS)
+        return;
+    atomic_store(&context->watched, false);
+    if (watch_queues(device)) {
+        atomic_store(&context->watched, true);
+        *idle = 0;
+    }
+}
+
+void device_wait_message(struct device *device, int socket_fd)
+{
+    struct pollfd fds[3] = {
+        {.fd = socket_fd, .events = POLLIN},
+        {.fd = device->stop_fd, .events = POLLIN},
+        {.fd = device->context.watch_fd, .events = POLLIN},
+    };
+    unsigned idle = 0;
+
+    for (;;) {
+        int rc = poll(fds, 3, atomic_load(&device->context.watched) ? QUEUE_WATCH_MS : -1);
+        if (rc > 0 && (fds[0].revents || fds[1].revents))
+            return;
+        if (rc >= 0)
+            watch_step(device, &idle);
     }
 }
 

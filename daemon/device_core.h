@@ -60,6 +60,10 @@ uint64_t device_offered_protocol_features(const struct device *device);
 /* True when stop_fd is readable; starts the clock of DEVICE_STOP_TIMEOUT_MS the first time. */
 bool device_stop_asked(struct device *device);
 
+/* Waits until the front-end has sent something, or left, or the daemon must stop. Meanwhile looks
+ * after notifications that wait (queue.h). */
+void device_wait_message(struct device *device, int socket_fd);
+
 /*
  * Stops the queue, or all of them, and waits until what they had taken is answered.
  * timeout_ms -1: for ever, unless the daemon must stop. Returns 0, or -ETIMEDOUT when a request

@@ -34,6 +34,7 @@ static void talk(struct device *device, int socket_fd)
     do {
         struct vu_msg msg;
 
+        device_wait_message(device, socket_fd);
         rc = vu_msg_receive(socket_fd, device->stop_fd, &msg);
         if (rc > 0) {
             rc = vu_dispatch(device, socket_fd, &msg);

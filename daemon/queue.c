@@ -16,7 +16,7 @@
 #include "scope.h"
 #include "worker.h"
 
-void queue_init(struct queue *queue, unsigned index, const struct queue_context *context)
+void queue_init(struct queue *queue, unsigned index, struct queue_context *context)
 {
     memset(queue, 0, sizeof(*queue));
     queue->index = index;
@@ -148,6 +148,31 @@ void queue_announce(struct queue *queue)
         queue->call_missed = true;
     else
         signal_event(queue->call_fd, queue->call_fd_nonblocking);
+}
+
+static int64_t nanoseconds_since(const struct timespec *start)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
+}
+
+bool queue_is_late(const struct queue *queue)
+{
+    return queue->unannounced && nanoseconds_since(&queue->unannounced_since) >= QUEUE_BATCH_NS;
+}
+
+bool queue_watch(struct queue *queue)
+{
+    /* A thread that has the lock may be announcing this moment. */
+    if (pthread_mutex_trylock(&queue->push_lock))
+        return true;
+    if (atomic_load(&queue->state) != QUEUE_BROKEN && queue_is_late(queue))
+        queue_announce(queue);
+    bool waiting = queue->unannounced != 0;
+    pthread_mutex_unlock(&queue->push_lock);
+    return waiting;
 }
 
 void queue_break(struct queue *queue, const char *why)

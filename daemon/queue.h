@@ -34,10 +34,12 @@
 
 /*
  * A notification may wait for more completions only while there is more to do, and no longer
- * than either of these.
+ * than either of these. When the next request takes its time, its thread cannot look: then the
+ * control thread does, every QUEUE_WATCH_MS while there are notifications that wait.
  */
 #define QUEUE_BATCH_MAX   32
 #define QUEUE_BATCH_NS    50000
+#define QUEUE_WATCH_MS    2
 
 enum queue_state {
     QUEUE_IDLE,    /* no threads */
@@ -64,11 +66,13 @@ struct worker {
 struct queue_context {
     struct fuse_server *server;
     atomic_bool *needs_reset; /* set when a ring breaks */
+    atomic_bool watched;      /* the control thread looks after notifications that wait */
+    int watch_fd;             /* an eventfd: wakes it to do so */
 };
 
 struct queue {
     unsigned index;
-    const struct queue_context *context;
+    struct queue_context *context;
 
     /* What the front-end configured. Control thread only. */
     struct virtq_layout layout;
@@ -115,7 +119,7 @@ struct queue {
     struct worker *workers; /* thread_count of them */
 };
 
-void queue_init(struct queue *queue, unsigned index, const struct queue_context *context);
+void queue_init(struct queue *queue, unsigned index, struct queue_context *context);
 
 /* Closes all descriptors. The queue must not be running. */
 void queue_free(struct queue *queue);
@@ -158,7 +162,16 @@ void queue_change_memory(struct queue *queue, struct memmap *memory);
  */
 void queue_break(struct queue *queue, const char *why);
 
+/*
+ * Makes a notification that has waited too long, of a running queue. Returns true when one is
+ * waiting, or may be: look again.
+ */
+bool queue_watch(struct queue *queue);
+
 /* For worker.c. push_lock held: tells the driver of what was given back, if it wants to know. */
 void queue_announce(struct queue *queue);
+
+/* For worker.c. push_lock held: true when the oldest unannounced completion has waited enough. */
+bool queue_is_late(const struct queue *queue);
 
 #endif

@@ -106,6 +106,20 @@ static void wait_for_work(struct queue *queue)
 }
 
 /*
+ * There are completions that nobody was told of, and this thread goes on with a request that may
+ * take any time: the control thread has an eye on it. Costs a system call only when it sleeps.
+ */
+static void ask_for_watch(struct queue_context *context)
+{
+    static const uint64_t one = 1;
+
+    if (atomic_load(&context->watched) || atomic_exchange(&context->watched, true))
+        return;
+    if (write(context->watch_fd, &one, sizeof(one)) < 0)
+        log_debug("the control thread cannot be woken: errno %d", errno);
+}
+
+/*
  * Becomes leader and takes a chain. Returns 1 with a chain, 0 when the queue stops, or a negative
  * errno when the ring is broken.
  */
@@ -140,21 +154,16 @@ static int take_chain(struct worker *worker)
         virtq_disarm_kicks(&queue->virtq);
         pthread_mutex_lock(&queue->push_lock);
         worker->chain_memory = queue->memory;
+        bool deferred = queue->unannounced != 0;
         pthread_mutex_unlock(&queue->push_lock);
+        if (deferred)
+            ask_for_watch(queue->context);
         /* With more to do, whoever is or becomes free next goes on with it. */
         if (queue->thread_count > 1 && virtq_has_more(&queue->virtq))
             give_up_role(worker);
     }
     pthread_mutex_unlock(&queue->pop_lock);
     return rc;
-}
-
-static int64_t nanoseconds_since(const struct timespec *start)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
 }
 
 /* Gives the chain back and lets go of its memory. Decides whether the batch is full. */
@@ -168,8 +177,7 @@ static void give_back(struct worker *worker, size_t length)
         virtq_push(&queue->virtq, worker->slot.head, (uint32_t)length);
         if (queue->unannounced++ == 0)
             clock_gettime(CLOCK_MONOTONIC, &queue->unannounced_since);
-        else if (queue->unannounced >= QUEUE_BATCH_MAX ||
-                 nanoseconds_since(&queue->unannounced_since) >= QUEUE_BATCH_NS)
+        else if (queue->unannounced >= QUEUE_BATCH_MAX || queue_is_late(queue))
             queue_announce(queue);
     }
     if (worker->chain_memory_held)

@@ -448,6 +448,33 @@ static void strange_event_descriptors(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
+/* A request that hangs does not keep the completions before it from being told. */
+static void hanging_request_holds_no_notification(void)
+{
+    struct front front;
+
+    front_init(&front);
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    for (unsigned round = 1; round <= 2; round++) {
+        front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+        front_request(&front, 1, 2, FAKE_HANG, 0, 64);
+        front_kick(&front, 1);
+        CHECK_EQ(front_used(&front, 1, NULL), 56);
+        CHECK_EQ(front_notified(front.queues[1].call_fd, 1000), 1);
+        CHECK_EQ(fake_inside, 1);
+        front.queues[1].avail->ring[FRONT_RING_SIZE] = front_used_index(&front, 1); /* used_event */
+        fake_release();
+        CHECK_EQ(front_used(&front, 1, NULL), 8);
+        CHECK_EQ(front_notified(front.queues[1].call_fd, 1000), 1);
+        front.queues[1].avail->ring[FRONT_RING_SIZE] = front_used_index(&front, 1);
+        /* Long enough for the control thread to go to sleep again. */
+        usleep(300000);
+        fake_clear();
+    }
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
 /* Last: a hanging request is left behind, within the time that stop allows. */
 static void stop_with_a_hanging_request(void)
 {
@@ -518,6 +545,7 @@ int main(void)
     RUN(stop_in_the_middle_of_a_message);
     RUN(front_end_leaves_inside_a_request);
     RUN(strange_event_descriptors);
+    RUN(hanging_request_holds_no_notification);
     RUN(stop_with_a_hanging_request);
     RUN(stop_with_a_blocked_notification);
     return test_result();
