@@ -25,9 +25,12 @@
 /* Some file systems have names of more than NAME_MAX bytes; the guest's kernel takes as many. */
 #define REPLY_NAME_MAX 1024
 
-/* The entry as the reply has it. */
+/* The entry as the reply has it: struct fuse_dirent with room for the name. */
 struct reply_dirent {
-    struct fuse_dirent entry;
+    uint64_t ino;
+    uint64_t off;
+    uint32_t namelen;
+    uint32_t type;
     char name[REPLY_NAME_MAX + 8]; /* padded with zeros to 8 bytes */
 };
 
@@ -36,7 +39,12 @@ struct reply_direntplus {
     struct reply_dirent dirent;
 };
 
-_Static_assert(offsetof(struct reply_dirent, name) == FUSE_NAME_OFFSET, "the wire's layout");
+_Static_assert(offsetof(struct reply_dirent, off) == offsetof(struct fuse_dirent, off) &&
+                   offsetof(struct reply_dirent, namelen) ==
+                       offsetof(struct fuse_dirent, namelen) &&
+                   offsetof(struct reply_dirent, type) == offsetof(struct fuse_dirent, type) &&
+                   offsetof(struct reply_dirent, name) == FUSE_NAME_OFFSET,
+               "the wire's layout");
 _Static_assert(offsetof(struct reply_direntplus, dirent) + FUSE_NAME_OFFSET ==
                    FUSE_NAME_OFFSET_DIRENTPLUS,
                "the wire's layout");
@@ -79,12 +87,10 @@ static int read_block(const struct listing *listing, size_t size, size_t *ret_le
 static size_t fill_dirent(const struct host_dirent *from, struct reply_dirent *to)
 {
     size_t length = strnlen(from->name, REPLY_NAME_MAX);
-    to->entry = (struct fuse_dirent){
-        .ino = from->ino,
-        .off = (uint64_t)from->next,
-        .namelen = (uint32_t)length,
-        .type = from->type,
-    };
+    to->ino = from->ino;
+    to->off = (uint64_t)from->next;
+    to->namelen = (uint32_t)length;
+    to->type = from->type;
     memcpy(to->name, from->name, length);
     memset(to->name + length, 0, 8);
     return FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + length);

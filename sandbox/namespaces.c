@@ -143,7 +143,8 @@ int namespaces_enter(const struct settings *settings, struct fuse_server_fds *re
     /* Slave, not private: what the host mounts below the share later shows up here as well; what
      * is done here never shows up there. */
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-        return failed("cannot separate our mounts from the host's");
+        return failed_but("--sandbox=namespace: cannot separate our mounts from the host's",
+                          "; inside a chroot whose / is no mount point, --sandbox=chroot works");
     if ((error = open_proc_self(&proc_self)) || (error = clone_proc_fd(proc_self, &fds.proc_fd)))
         return error;
     if ((error = clone_share(settings, &tree)) || (error = pivot_into(tree)))
