@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void guest_connect(struct vuf_conn *ret_conn, const struct daemon *daemon)
 {
@@ -44,6 +45,9 @@ void guest_negotiate(struct guest *ret_guest, struct daemon *daemon,
              layout.n_rings);
     OK(vuf_dev_create_rings(&ret_guest->dev, &layout));
     OK(vuf_fuse_open(&ret_guest->fuse, &ret_guest->dev, &fuse));
+    /* An ordinary user's daemon can act as that user only. */
+    ret_guest->fuse.uid = geteuid();
+    ret_guest->fuse.gid = getegid();
     ret_guest->scratch = vuf_mem_alloc(&ret_guest->dev.mem, ret_guest->scratch_size, 4096);
     CHECK(ret_guest->scratch);
 }

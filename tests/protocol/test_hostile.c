@@ -531,7 +531,11 @@ static const struct test_case cases[] = {
     {.name = "long-names", .run = long_names},
     {.name = "no-way-out", .run = no_way_out},
     {.name = "no-way-out-chroot", .run = no_way_out, .words = "--sandbox=chroot"},
+    {.name = "no-way-out-no-sandbox", .run = no_way_out, .words = "--sandbox=none"},
+    {.name = "bad-names-no-sandbox", .run = bad_names, .words = "--sandbox=none"},
     {.name = "dots", .run = dots},
+    {.name = "dots-no-sandbox", .run = dots, .words = "--sandbox=none"},
+    {.name = "dots-no-handles", .run = dots, .words = "--sandbox=none --inode-file-handles=never"},
     {.name = "lying-sizes", .run = lying_sizes, .words = "--xattr"},
     {.name = "readonly", .run = readonly, .words = "--readonly --xattr"},
 };

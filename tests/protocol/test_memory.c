@@ -204,6 +204,7 @@ static void unknown_region(struct daemon *daemon)
     OK(vuf_rem_mem_reg(&dev.conn, &region));
     /* With a descriptor, as older front-ends do: closed without use. */
     OK(vuf_add_mem_reg(&dev.conn, &region, fd));
+    guest_check_control(&dev.conn); /* by now the descriptor of that message is closed */
     unsigned before = daemon_fd_count(daemon);
     struct vuf_single_region single = {.region = region};
     guest_expect_ack(&dev.conn, VUF_REM_MEM_REG, &single, sizeof(single), &fd, 1);
