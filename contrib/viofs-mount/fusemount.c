@@ -23,7 +23,8 @@
 /* What libfuse says, piece by piece and in lines of its own: kept for our one line. */
 static char libfuse_words[512];
 
-static void keep_words(enum fuse_log_level level, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+keep_words(enum fuse_log_level level, const char *format, va_list args)
 {
     size_t len = strlen(libfuse_words);
 
