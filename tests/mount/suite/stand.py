@@ -5,7 +5,7 @@ daemon) and `host` (bare, on the same file system as share).
 
 Environment: VIOFSD and VIOFS_MOUNT name the programs.  VIOFSD_DIALECT is viofsd (default), rust
 or c for the older daemons, which lack some options; VIOFSD=none serves nothing at all: mnt is a
-bind mount of share, and every case has to pass.
+bind mount of share, and every case has to pass.  VIOFSD_OPTIONS are more options for each daemon.
 """
 import json
 import os
@@ -53,7 +53,7 @@ def daemon_argv(daemon, share, socket, options):
     argv = [daemon, f"--socket-path={socket}", f"--shared-dir={share}", "--xattr"]
     if dialect == "rust" and not any(o.startswith("--inode-file-handles") for o in options):
         argv.append("--inode-file-handles=prefer")
-    return argv + list(options)
+    return argv + list(options) + os.environ.get("VIOFSD_OPTIONS", "").split()
 
 
 class Stand:
