@@ -235,8 +235,8 @@ static int start_threads(struct queue *queue, unsigned thread_count)
     pthread_mutex_unlock(&queue->pop_lock);
 
     if (serving < thread_count)
-        log_warn("queue %u: only %u of %u threads could be made", queue->index, serving,
-                 thread_count);
+        log_limited(LOG_LEVEL_WARN, "queue %u: only %u of %u threads could be made", queue->index,
+                    serving, thread_count);
     if (serving)
         return 0;
     for (unsigned i = 0; i < spawned; i++)

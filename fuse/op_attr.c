@@ -92,7 +92,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
     if (file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
         return host_truncate(file->fd, (off_t)in->size);
     autoclose int fd = -1;
-    error = inode_open(req->thread, req->inode, O_RDWR | O_NONBLOCK, &fd);
+    error = inode_open(req->thread, req->inode, O_WRONLY | O_NONBLOCK, &fd);
     return error ? error : host_truncate(fd, (off_t)in->size);
 }
 
