@@ -19,6 +19,9 @@ def skip(reason):
 
 
 def _die(signum, _frame):
+    # Once: the signal may come to the whole process group and again by way of unshare.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt(f"signal {signum}")
 
 

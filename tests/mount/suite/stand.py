@@ -199,6 +199,9 @@ def in_child(enter, function, seconds):
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
+        # Only the suite cleans up when it is told to end, never a copy of it.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         os.close(reader)
         os.setsid()
         try:
