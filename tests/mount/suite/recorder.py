@@ -147,9 +147,11 @@ class Recorder:
                 function(inner)
             except BaseException:
                 inner.note("exception", traceback.format_exc())
-            with os.fdopen(writer, "w") as stream:
-                json.dump(inner.lines, stream)
-            os._exit(0)
+            try:
+                with os.fdopen(writer, "w") as stream:
+                    json.dump(inner.lines, stream)
+            finally:
+                os._exit(0)
         os.close(writer)
         with os.fdopen(reader) as stream:
             text = stream.read()

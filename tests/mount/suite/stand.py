@@ -210,9 +210,11 @@ def in_child(enter, function, seconds):
             result = {"value": function()}
         except BaseException:
             result = {"exception": traceback.format_exc()}
-        with os.fdopen(writer, "w") as stream:
-            json.dump(result, stream)
-        os._exit(0)
+        try:
+            with os.fdopen(writer, "w") as stream:
+                json.dump(result, stream)
+        finally:
+            os._exit(0)  # whatever happens: a copy of the suite must not run on
     os.close(writer)
     chunks = []
     try:
