@@ -27,7 +27,7 @@ static void lookup_and_getattr(void)
     struct guest guest;
     guest_begin(&guest);
     guest_host_file(&guest, "file", "hello");
-    chown(guest_path(&guest, "file"), 12, 34);
+    CHECK_EQ(chown(guest_path(&guest, "file"), 12, 34), 0);
     uint64_t node = guest_lookup(&guest, "file");
     CHECK(node > ROOT);
     CHECK_EQ(guest.length, sizeof(struct fuse_entry_out));
