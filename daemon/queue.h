@@ -36,8 +36,12 @@
  * A notification may wait for more completions only while there is more to do, and no longer
  * than either of these. When the next request takes its time, its thread cannot look: then the
  * control thread does, every QUEUE_WATCH_MS while there are notifications that wait.
+ *
+ * A long batch saves notifications but makes driver and device take turns,
+ * each idle while the other works: at depth 32 a batch of 4 gave twice the rate of one of 32, for
+ * less CPU per request. With EVENT_IDX a driver that is awake does not ask for more than the first.
  */
-#define QUEUE_BATCH_MAX   32
+#define QUEUE_BATCH_MAX   4
 #define QUEUE_BATCH_NS    50000
 #define QUEUE_WATCH_MS    2
 
