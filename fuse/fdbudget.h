@@ -14,7 +14,11 @@
 struct fd_budget {
     int limit;
     _Alignas(64) atomic_int used;
+    atomic_int lent; /* counted no more, because something took their place, and still open */
 };
+
+/* As many as may be open beyond the limit for the length of a request. */
+#define FD_BUDGET_LENT_MAX 256
 
 /* Takes one descriptor from the budget. Returns 0, or -ENFILE when it is spent. */
 static inline int fd_budget_take(struct fd_budget *budget)

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "host_path.h"
+
 /* The most pieces that one readv or writev takes: the kernel's UIO_MAXIOV. */
 #define PIECES_PER_CALL 1024u
 
@@ -91,6 +93,11 @@ int host_direct_io(int fd, bool on)
 int host_truncate(int fd, off_t size)
 {
     return ftruncate(fd, size) < 0 ? -errno : 0;
+}
+
+int host_truncate_path(int fd, off_t size)
+{
+    return truncate(fd_name(fd).text, size) < 0 ? -errno : 0;
 }
 
 int host_allocate(int fd, int mode, off_t offset, off_t length)

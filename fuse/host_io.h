@@ -34,6 +34,9 @@ int host_direct_io(int fd, bool on);
 
 int host_truncate(int fd, off_t size);
 
+/* truncate(2) of the regular file that fd refers to, however it was opened; O_PATH will do. */
+int host_truncate_path(int fd, off_t size);
+
 /* mode: fallocate(2)'s. */
 int host_allocate(int fd, int mode, off_t offset, off_t length);
 

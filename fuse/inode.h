@@ -98,6 +98,18 @@ uint32_t inode_count(struct inode_table *table);
 int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd);
 
 /*
+ * Takes one descriptor from the budget for something other than a cached inode; if need be, from
+ * one. Returns 0, or -ENFILE when all are in use in earnest.
+ */
+int inode_budget_take(struct fuse_server *server);
+
+/*
+ * Keeps the inode's descriptor, if it has one, until it is forgotten: for a file whose last name
+ * is gone. Its file handle alone would not keep it alive.
+ */
+void inode_keep(struct inode_table *table, struct inode *inode);
+
+/*
  * Opens a regular file or directory for I/O. flags are open(2)'s; O_CREAT, O_EXCL and O_NOFOLLOW
  * must not be among them; close-on-exec is added. Anything but a regular file or a directory is
  * never opened: -ENXIO (sockets, FIFOs, devices) or -ELOOP (symbolic links). The caller owns the

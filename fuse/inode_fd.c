@@ -27,7 +27,15 @@ static void cached_fd_release(void *context, uint64_t fd)
     fd_budget_give(&server->budget);
 }
 
-/* Picks the slot to evict. Called with the cache's lock held, the cache being full. */
+/* The same for a descriptor whose place in the budget was given away when it was evicted. */
+static void lent_fd_release(void *context, uint64_t fd)
+{
+    struct fuse_server *server = context;
+    close((int)fd);
+    atomic_fetch_sub(&server->budget.lent, 1);
+}
+
+/* Picks the slot to evict. Called with the cache's lock held, the cache not being empty. */
 static uint32_t cache_victim(struct inode_table *table)
 {
     struct inode_cache *cache = &table->cache;
@@ -88,22 +96,62 @@ bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
     return kept;
 }
 
-int inode_cache_remove(struct inode_table *table, struct inode *inode)
+/* Takes an inode out of the cache, with its descriptor as it is. Called with the lock held. */
+static void cache_slot_free(struct inode_table *table, struct inode *inode)
 {
     struct inode_cache *cache = &table->cache;
-    pthread_mutex_lock(&cache->lock);
-    int fd = atomic_exchange(&inode->fd, -1);
     uint32_t slot = inode->cache_slot;
-    if (slot != INODE_CACHE_NO_SLOT) {
-        uint32_t last = cache->slots[--cache->used];
-        cache->slots[slot] = last;
-        table->slab[last].cache_slot = slot;
-        inode->cache_slot = INODE_CACHE_NO_SLOT;
-        if (cache->hand >= cache->used)
-            cache->hand = 0;
-    }
-    pthread_mutex_unlock(&cache->lock);
+    if (slot == INODE_CACHE_NO_SLOT)
+        return;
+    uint32_t last = cache->slots[--cache->used];
+    cache->slots[slot] = last;
+    table->slab[last].cache_slot = slot;
+    inode->cache_slot = INODE_CACHE_NO_SLOT;
+    if (cache->hand >= cache->used)
+        cache->hand = 0;
+}
+
+int inode_cache_remove(struct inode_table *table, struct inode *inode)
+{
+    pthread_mutex_lock(&table->cache.lock);
+    int fd = atomic_exchange(&inode->fd, -1);
+    cache_slot_free(table, inode);
+    pthread_mutex_unlock(&table->cache.lock);
     return fd;
+}
+
+void inode_keep(struct inode_table *table, struct inode *inode)
+{
+    pthread_mutex_lock(&table->cache.lock);
+    cache_slot_free(table, inode);
+    pthread_mutex_unlock(&table->cache.lock);
+}
+
+int inode_budget_take(struct fuse_server *server)
+{
+    struct fd_budget *budget = &server->budget;
+    if (fd_budget_take(budget) == 0)
+        return 0;
+    if (atomic_fetch_add(&budget->lent, 1) >= FD_BUDGET_LENT_MAX) {
+        atomic_fetch_sub(&budget->lent, 1);
+        return -ENFILE;
+    }
+
+    struct inode_table *table = server->inodes;
+    int evicted = -1;
+    pthread_mutex_lock(&table->cache.lock);
+    if (table->cache.used) {
+        struct inode *victim = &table->slab[table->cache.slots[cache_victim(table)]];
+        evicted = atomic_exchange(&victim->fd, -1);
+        cache_slot_free(table, victim);
+    }
+    pthread_mutex_unlock(&table->cache.lock);
+    if (evicted < 0) {
+        atomic_fetch_sub(&budget->lent, 1);
+        return -ENFILE;
+    }
+    epoch_retire(server->epochs, lent_fd_release, server, (uint64_t)evicted);
+    return 0;
 }
 
 /*

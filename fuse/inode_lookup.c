@@ -13,7 +13,9 @@
  * it is verified to lead to a file of that identity (inode_fd.c), and such an inode then is stale.
  *
  * By descriptor: an O_PATH descriptor by name, and everything else from it. For the first file
- * of a mount, and for mounts without file handles, where inodes keep their descriptor.
+ * of a mount, and for inodes that keep their descriptor: on mounts without file handles, and FIFOs,
+ * sockets and devices. The guest opens those by itself, so when their last name is gone
+ * there is no open file on the host that would keep them alive.
  */
 #include "inode.h"
 
@@ -37,6 +39,7 @@ struct found {
     uint64_t birth;
     uint16_t type;
     int fd;                /* O_PATH; -1: known by handle only */
+    bool keeps_fd;         /* a new inode gets fd for good */
     bool verified;         /* identity and handle are from one descriptor */
     struct host_fh handle; /* length 0: none */
 };
@@ -205,7 +208,7 @@ static struct inode *find_or_add(struct inode_table *table, struct found *found,
         atomic_fetch_add(&inode->lookups, 1);
     } else if ((inode = inode_slot_take(table))) {
         inode_fill(inode, found);
-        if (found->handle.length == 0)
+        if (found->keeps_fd)
             atomic_store(&inode->fd, steal_fd(&found->fd));
         chain_insert(table, shard, hash, inode);
         atomic_store_explicit(&inode->generation, inode->last_generation, memory_order_release);
@@ -222,6 +225,12 @@ static void found_identity(struct found *found, const struct statx *attributes)
     found->type = attributes->stx_mode & S_IFMT;
 }
 
+/* What the guest's kernel opens by itself, without asking us. */
+static bool is_special(unsigned type)
+{
+    return !S_ISREG(type) && !S_ISDIR(type) && !S_ISLNK(type);
+}
+
 /*
  * By handle, of name in dirfd, or with an empty name of dirfd itself. Returns -EAGAIN when only an
  * O_PATH descriptor can tell.
@@ -231,6 +240,8 @@ static int find_by_handle(struct inode_table *table, int dirfd, const char *name
 {
     struct found found = {.fd = -1, .verified = name[0] == '\0'};
     int mount_id;
+    if (is_special(attributes->stx_mode & S_IFMT))
+        return -EAGAIN;
     if (host_fh_get(dirfd, name, &found.handle, &mount_id) < 0 ||
         (uint64_t)mount_id != attributes->stx_mnt_id || found.handle.length > INODE_HANDLE_MAX)
         return -EAGAIN;
@@ -268,17 +279,20 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
         found->handle.length > INODE_HANDLE_MAX)
         found->handle.length = 0;
 
-    /* Without a handle the descriptor is the reference: it stays, and counts. */
-    bool pins = found->handle.length == 0;
-    if (pins && (error = fd_budget_take(&thread->server->budget))) {
-        mounts_drop(table->mounts, found->mount);
-        return error;
+    /* A descriptor that stays counts. With a handle the inode can do without, if it must. */
+    if (found->handle.length == 0 || is_special(found->type)) {
+        error = inode_budget_take(thread->server);
+        found->keeps_fd = !error;
+        if (error && found->handle.length == 0) {
+            mounts_drop(table->mounts, found->mount);
+            return error;
+        }
     }
     bool new = false;
     struct inode *inode = find_or_add(table, found, &new);
     if (!inode || !new)
         mounts_drop(table->mounts, found->mount);
-    if (pins && (!inode || !new))
+    if (found->keeps_fd && (!inode || !new))
         fd_budget_give(&thread->server->budget);
     if (!inode)
         return -ENFILE;

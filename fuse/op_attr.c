@@ -74,7 +74,7 @@ static int set_mode(struct fuse_req *req, const struct fuse_setattr_in *in, int 
 
 /* file: the open file that the guest names, NULL: none. */
 static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
-                    const struct handle *file)
+                    const struct handle *file, int fd)
 {
     if (!(in->valid & FATTR_SIZE))
         return 0;
@@ -91,9 +91,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
         return error;
     if (file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
         return host_truncate(file->fd, (off_t)in->size);
-    autoclose int fd = -1;
-    error = inode_open(req->thread, req->inode, O_WRONLY | O_NONBLOCK, &fd);
-    return error ? error : host_truncate(fd, (off_t)in->size);
+    return host_truncate_path(fd, (off_t)in->size);
 }
 
 static int set_times(const struct fuse_setattr_in *in, int fd)
@@ -147,7 +145,7 @@ int op_setattr(struct fuse_req *req)
     if (!error)
         error = set_mode(req, in, fd);
     if (!error)
-        error = set_size(req, in, file);
+        error = set_size(req, in, file, fd);
     if (!error)
         error = set_times(in, fd);
     return error ? error : reply_attributes(req, fd);

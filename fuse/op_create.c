@@ -137,7 +137,7 @@ static int create_new(struct fuse_req *req, struct creation *creation)
     int dirfd;
     int error = inode_fd(req->thread, req->inode, &dirfd);
     if (!error)
-        error = fd_budget_take(budget);
+        error = inode_budget_take(req->server);
     if (error)
         return error;
 

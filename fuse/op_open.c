@@ -37,7 +37,7 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
                         uint64_t *ret_fh)
 {
     struct fuse_server *server = req->server;
-    int error = fd_budget_take(&server->budget);
+    int error = inode_budget_take(server);
     if (error)
         return error;
     autoclose int fd = -1;

@@ -9,24 +9,43 @@
 
 #define RENAME_KNOWN (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)
 
-static int take_out(struct fuse_req *req, int (*remover)(int dirfd, const char *name))
+int op_unlink(struct fuse_req *req)
 {
     const char *name;
     int dirfd;
     int error = req_name(req, &name);
     if (!error)
         error = inode_fd(req->thread, req->inode, &dirfd);
-    return error ? error : remover(dirfd, name);
+    return error ? error : host_unlink(dirfd, name);
 }
 
-int op_unlink(struct fuse_req *req)
-{
-    return take_out(req, host_unlink);
-}
-
+/*
+ * A process of the guest may still be in the directory, which no open file shows to the host: so
+ * its inode keeps a descriptor from here on, or it would be stale at once. (A regular file that is
+ * in use is open; FIFOs and the like always have a descriptor.)
+ */
 int op_rmdir(struct fuse_req *req)
 {
-    return take_out(req, host_rmdir);
+    const char *name;
+    int dirfd;
+    struct inode *victim;
+    struct statx attributes;
+    bool submount;
+    int victim_fd;
+    int error = req_name(req, &name);
+    if (!error)
+        error = inode_fd(req->thread, req->inode, &dirfd);
+    if (!error)
+        error = inode_lookup(req->thread, req->inode, name, &victim, &attributes, &submount);
+    if (error)
+        return error;
+    error = inode_fd(req->thread, victim, &victim_fd);
+    if (!error)
+        error = host_rmdir(dirfd, name);
+    if (!error)
+        inode_keep(req->server->inodes, victim);
+    inode_forget(req->thread, inode_id(req->server->inodes, victim), 1);
+    return error;
 }
 
 static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flags)

@@ -395,6 +395,78 @@ static void few_descriptors_without_handles(void)
     with_few_descriptors(FILE_HANDLES_NEVER);
 }
 
+/* Cached inodes give their descriptors up for what needs one in earnest, and only they do. */
+static void cached_inodes_give_way(void)
+{
+    struct rlimit before, few;
+    struct fixture fixture;
+    char name[16], buffer[16];
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){128, before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    struct fd_budget *budget = &fixture.server->budget;
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf(name, sizeof(name), "way%u", i);
+        make_file(name, name);
+        CHECK(read_by_id(&fixture, look_up(&fixture, name, NULL), buffer, sizeof(buffer)) > 0);
+    }
+    int cached = budget->used;
+    CHECK(cached > 0 && cached < budget->limit);
+
+    int taken = 0;
+    enter(&fixture);
+    while (inode_budget_take(fixture.server) == 0)
+        taken++;
+    CHECK_EQ(taken, budget->limit);
+    CHECK_EQ(budget->used, budget->limit);
+    CHECK_EQ(budget->lent, cached); /* still open: this request might be using them */
+    leave(&fixture);
+    CHECK_EQ(budget->lent, 0);
+    while (taken--)
+        fd_budget_give(budget);
+    CHECK_EQ(budget->used, 0);
+    fixture_stop(&fixture);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/* What lost its last name lives on while the guest knows it, without an open file. */
+static void kept_inodes_outlive_their_name(void)
+{
+    struct fixture fixture;
+    struct inode *inode;
+    int fd;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    CHECK_EQ(mkdirat(share_dir, "kept", 0755), 0);
+    CHECK_EQ(mknodat(share_dir, "pipe", S_IFIFO | 0600, 0), 0);
+    uint64_t kept = look_up(&fixture, "kept", NULL), pipe = look_up(&fixture, "pipe", NULL);
+    CHECK(kept && pipe);
+    enter(&fixture);
+    CHECK_EQ(inode_get(fixture.server->inodes, kept, &inode), 0);
+    CHECK_EQ(inode_fd(fixture.thread, inode, &fd), 0);
+    inode_keep(fixture.server->inodes, inode);
+    leave(&fixture);
+    CHECK_EQ(unlinkat(share_dir, "kept", AT_REMOVEDIR), 0);
+    CHECK_EQ(unlinkat(share_dir, "pipe", 0), 0);
+
+    /* Everything that can be evicted is. */
+    enter(&fixture);
+    while (inode_budget_take(fixture.server) == 0)
+        continue;
+    struct statx attributes;
+    CHECK_EQ(inode_get(fixture.server->inodes, kept, &inode), 0);
+    CHECK_EQ(inode_fd(fixture.thread, inode, &fd), 0);
+    CHECK_EQ(host_stat_fd(fd, &attributes), 0);
+    CHECK_EQ(attributes.stx_nlink, 0);
+    CHECK_EQ(inode_get(fixture.server->inodes, pipe, &inode), 0);
+    CHECK_EQ(inode_fd(fixture.thread, inode, &fd), 0);
+    leave(&fixture);
+    forget(&fixture, kept, 1);
+    forget(&fixture, pipe, 1);
+    CHECK_EQ(inode_count(fixture.server->inodes), 1);
+    fixture_stop(&fixture);
+}
+
 static void handles_belong_to_their_node(void)
 {
     struct fixture fixture;
@@ -512,6 +584,8 @@ int main(void)
     RUN(special_files_are_not_opened);
     RUN(few_descriptors_with_handles);
     RUN(few_descriptors_without_handles);
+    RUN(cached_inodes_give_way);
+    RUN(kept_inodes_outlive_their_name);
     RUN(handles_belong_to_their_node);
     RUN(threads_do_not_mix_files_up);
     close(share_dir);

@@ -63,12 +63,10 @@ KNOWN = [
           "O_TRUNC and set-group-id without group execution",
           line=r" after (trunc open|O_TRUNC): |^(2767|2745|6666) after |^b'f' ",
           case="write_clears_suid(_of_others)?", when=_guest_clears_suid),
-    Known("a truncate() to the same size moves the times as ftruncate() does, which is how the "
-          "daemon carries it out: FUSE does not tell them apart",
-          line=r"^same size times, moved: ", case="setattr_truncate"),
     Known("with --inode-file-handles a file that lost its last name, and that the guest holds "
-          "without having opened it (O_PATH, working directory, FIFO), is gone for the host: ESTALE",
-          line=r"ESTALE", case="fifo_use|unlink_held_without_open", when=_remembers_by_handle),
+          "without having opened it (O_PATH of a regular file or link), is gone for the host: ESTALE",
+          line=r"held (f|l|readlink).*ESTALE", case="unlink_held_without_open",
+          when=_remembers_by_handle),
     Known("no shared writable mappings without the guest's page cache, unless --allow-mmap",
           line=r"", case="mmap_shared|mmap_after_unlink_and_close", when=_refuses_mappings),
     Known("trusted.* needs CAP_SYS_ADMIN in the daemon: --modcaps=+sys_admin",
