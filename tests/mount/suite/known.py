@@ -63,6 +63,10 @@ KNOWN = [
           "O_TRUNC and set-group-id without group execution",
           line=r" after (trunc open|O_TRUNC): |^(2767|2745|6666) after |^b'f' ",
           case="write_clears_suid(_of_others)?", when=_guest_clears_suid),
+    Known("with --writeback the guest's kernel keeps the times itself, and leaves them alone when a "
+          "truncate keeps the size",
+          line=r"^same size times, moved: ", case="setattr_truncate",
+          when=lambda context: context.has("--writeback")),
     Known("with --inode-file-handles a file that lost its last name, and that the guest holds "
           "without having opened it (O_PATH of a regular file or link), is gone for the host: ESTALE",
           line=r"held (f|l|readlink).*ESTALE", case="unlink_held_without_open",
