@@ -46,12 +46,9 @@ int op_mknod(struct fuse_req *req)
     const struct fuse_mknod_in *in = &req->args.mknod;
     const char *name;
     int dirfd;
-    int error = req_name(req, &name);
-    if (!error)
-        error = inode_fd(req->thread, req->inode, &dirfd);
+    int error = op_name_in_parent(req, &name, &dirfd);
     if (error)
         return error;
-
     mode_t mode = masked(req, in->mode, in->umask);
     error = become_requester(req, mode);
     if (error)
@@ -66,12 +63,9 @@ int op_mkdir(struct fuse_req *req)
     const struct fuse_mkdir_in *in = &req->args.mkdir;
     const char *name;
     int dirfd;
-    int error = req_name(req, &name);
-    if (!error)
-        error = inode_fd(req->thread, req->inode, &dirfd);
+    int error = op_name_in_parent(req, &name, &dirfd);
     if (error)
         return error;
-
     mode_t mode = masked(req, in->mode, in->umask) & 01777;
     error = become_requester(req, mode);
     if (error)
@@ -86,11 +80,9 @@ int op_symlink(struct fuse_req *req)
     const char *name;
     const char *target;
     int dirfd;
-    int error = req_name(req, &name);
+    int error = op_name_in_parent(req, &name, &dirfd);
     if (!error)
         error = req_string(req, &target);
-    if (!error)
-        error = inode_fd(req->thread, req->inode, &dirfd);
     if (!error)
         error = become_requester(req, 0);
     if (error)
@@ -106,13 +98,11 @@ int op_link(struct fuse_req *req)
     struct inode *old;
     int fd;
     int dirfd;
-    int error = req_name(req, &name);
+    int error = op_name_in_parent(req, &name, &dirfd);
     if (!error)
         error = inode_get(req->server->inodes, req->args.link.oldnodeid, &old);
     if (!error)
         error = inode_fd(req->thread, old, &fd);
-    if (!error)
-        error = inode_fd(req->thread, req->inode, &dirfd);
     if (!error)
         error = host_link(fd, dirfd, name);
     return error ? error : op_reply_entry(req, name);

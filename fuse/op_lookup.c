@@ -4,6 +4,12 @@
 #include "server.h"
 #include "wire_attr.h"
 
+int op_name_in_parent(struct fuse_req *req, const char **ret_name, int *ret_dirfd)
+{
+    int error = req_name(req, ret_name);
+    return error ? error : inode_fd(req->thread, req->inode, ret_dirfd);
+}
+
 int op_reply_entry(struct fuse_req *req, const char *name)
 {
     struct inode *inode;

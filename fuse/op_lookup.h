@@ -15,4 +15,10 @@
  */
 int op_reply_entry(struct fuse_req *req, const char *name);
 
+/*
+ * Takes the next name of the request, and a descriptor of the directory that the header names, good
+ * until the request ends. Returns 0 or a negative errno.
+ */
+int op_name_in_parent(struct fuse_req *req, const char **ret_name, int *ret_dirfd);
+
 #endif

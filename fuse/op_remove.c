@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "host_dir.h"
+#include "op_lookup.h"
 #include "server.h"
 
 #define RENAME_KNOWN (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)
@@ -13,9 +14,7 @@ int op_unlink(struct fuse_req *req)
 {
     const char *name;
     int dirfd;
-    int error = req_name(req, &name);
-    if (!error)
-        error = inode_fd(req->thread, req->inode, &dirfd);
+    int error = op_name_in_parent(req, &name, &dirfd);
     return error ? error : host_unlink(dirfd, name);
 }
 
@@ -32,9 +31,7 @@ int op_rmdir(struct fuse_req *req)
     struct statx attributes;
     bool submount;
     int victim_fd;
-    int error = req_name(req, &name);
-    if (!error)
-        error = inode_fd(req->thread, req->inode, &dirfd);
+    int error = op_name_in_parent(req, &name, &dirfd);
     if (!error)
         error = inode_lookup(req->thread, req->inode, name, &victim, &attributes, &submount);
     if (error)

@@ -155,9 +155,9 @@ int namespaces_enter(const struct settings *settings, struct fuse_server_fds *re
     return 0;
 }
 
-int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *ret_fds)
+/* The shared directory and /proc/self/fd, as the caller's world has them. */
+static int open_outside(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds = {-1, -1};
     autoclose int proc_self = -1;
     int error = open_proc_self(&proc_self);
 
@@ -166,10 +166,22 @@ int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *r
     autoclose int share = namespaces_open_share(settings);
     if (share < 0)
         return share;
-    fds.proc_fd = openat(proc_self, "fd", OPEN_DIRECTORY);
-    if (fds.proc_fd < 0)
+    int proc_fd = openat(proc_self, "fd", OPEN_DIRECTORY);
+    if (proc_fd < 0)
         return failed("cannot open /proc/self/fd");
-    if (fchdir(share) < 0)
+    *ret_fds = (struct fuse_server_fds){.share = steal_fd(&share), .proc_fd = proc_fd};
+    return 0;
+}
+
+int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *ret_fds)
+{
+    struct fuse_server_fds fds;
+    int error = open_outside(settings, &fds);
+
+    if (error)
+        return error;
+    autoclose int outside = fds.share;
+    if (fchdir(outside) < 0)
         return failed("--shared-dir: cannot enter it");
     if (chroot(".") < 0)
         return failed_but("--sandbox=chroot: cannot change the root directory",
@@ -182,19 +194,5 @@ int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *r
 
 int namespaces_stay(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds = {-1, -1};
-    autoclose int proc_self = -1;
-    int error = open_proc_self(&proc_self);
-
-    if (error)
-        return error;
-    autoclose int share = namespaces_open_share(settings);
-    if (share < 0)
-        return share;
-    fds.proc_fd = openat(proc_self, "fd", OPEN_DIRECTORY);
-    if (fds.proc_fd < 0)
-        return failed("cannot open /proc/self/fd");
-    fds.share = steal_fd(&share);
-    *ret_fds = fds;
-    return 0;
+    return open_outside(settings, ret_fds);
 }
