@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
 The differences between the mount and the bare host that are known and accepted: this list, and
-nothing else.  Each has its reason.  An entry that no longer matches anything is reported.
+nothing else.  Each has its reason, and is told with its count at the end of a run.
 """
 import re
 
