@@ -87,19 +87,12 @@ static bool is_listening(int socket_fd)
 /* Waits for a front-end. Returns 0 with a descriptor, -ECANCELED on stop, or a negative errno. */
 static int accept_front_end(int listen_fd, int stop_fd, int *ret_fd)
 {
-    struct pollfd fds[2] = {
-        {.fd = listen_fd, .events = POLLIN},
-        {.fd = stop_fd, .events = POLLIN},
-    };
+    struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
 
     for (;;) {
-        if (poll(fds, 2, -1) < 0) {
-            if (errno == EINTR)
-                continue;
-            return -errno;
-        }
-        if (fds[1].revents)
-            return -ECANCELED;
+        int rc = vu_msg_wait(listen_fd, stop_fd, POLLIN);
+        if (rc < 0)
+            return rc;
         /* The descriptor may be shared and blocking: only after poll(), and errors may pass. */
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0) {
@@ -108,7 +101,7 @@ static int accept_front_end(int listen_fd, int stop_fd, int *ret_fd)
             return 0;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            poll(&fds[1], 1, ACCEPT_RETRY_MS);
+            poll(&stop, 1, ACCEPT_RETRY_MS);
         else if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
             return -errno;
     }

@@ -10,8 +10,7 @@
 
 #include "log.h"
 
-/* Waits for events on socket_fd. Returns 0, -ECANCELED when stop_fd is readable, or -errno. */
-static int wait_socket(int socket_fd, int stop_fd, short events)
+int vu_msg_wait(int socket_fd, int stop_fd, short events)
 {
     struct pollfd fds[2] = {
         {.fd = socket_fd, .events = events},
@@ -96,7 +95,7 @@ static int receive_all(int socket_fd, int stop_fd, struct vu_msg *msg, void *dat
     size_t done = 0;
 
     while (done < size) {
-        int rc = wait_socket(socket_fd, stop_fd, POLLIN);
+        int rc = vu_msg_wait(socket_fd, stop_fd, POLLIN);
         if (rc < 0)
             return rc;
 
@@ -155,7 +154,7 @@ int vu_msg_reply(int socket_fd, int stop_fd, uint32_t request, const union vu_pa
 
     memcpy(&reply.payload, payload, size);
     while (done < total) {
-        int rc = wait_socket(socket_fd, stop_fd, POLLOUT);
+        int rc = vu_msg_wait(socket_fd, stop_fd, POLLOUT);
         if (rc < 0)
             return rc;
 

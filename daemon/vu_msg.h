@@ -41,6 +41,12 @@ struct vu_msg {
 int vu_msg_receive(int socket_fd, int stop_fd, struct vu_msg *msg);
 
 /*
+ * Waits until poll() tells events (or an error) of socket_fd, watching stop_fd all the time.
+ * Returns 0, -ECANCELED when stop_fd became readable, or a negative errno.
+ */
+int vu_msg_wait(int socket_fd, int stop_fd, short events);
+
+/*
  * Sends a reply to request: header.request and header.flags are made here, size bytes of payload
  * follow. Waits for room in the socket unless stop_fd becomes readable.
  * Returns 0, -ECANCELED (stop) or a negative errno of the socket.

@@ -278,6 +278,11 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
         host_fh_get(found->fd, "", &found->handle, &mount_id) < 0 ||
         found->handle.length > INODE_HANDLE_MAX)
         found->handle.length = 0;
+    if (found->handle.length == 0 &&
+        thread->server->settings->file_handles == FILE_HANDLES_MANDATORY) {
+        mounts_drop(table->mounts, found->mount);
+        return -EOPNOTSUPP;
+    }
 
     /* A descriptor that stays counts. With a handle the inode can do without, if it must. */
     if (found->handle.length == 0 || is_special(found->type)) {

@@ -16,7 +16,6 @@
 #include "wire_out.h"
 
 struct inode;
-struct server;
 
 /* The largest fixed argument structure of any row of opcodes.def. */
 #define FUSE_ARGS_MAX 128

@@ -74,8 +74,7 @@ int op_init(struct fuse_req *req)
     session_end(server);
     uint64_t flags = ((uint64_t)in.flags2 << 32 | in.flags) & wanted_flags(server->settings);
     struct session *session = &server->session;
-    session->minor = in.minor < FUSE_ABI_MINOR ? in.minor : FUSE_ABI_MINOR;
-    session->max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
+    uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
     struct fuse_init_out out = {
         .major = FUSE_ABI_MAJOR,
@@ -85,7 +84,7 @@ int op_init(struct fuse_req *req)
         .flags2 = (uint32_t)(flags >> 32),
         .max_background = MAX_BACKGROUND,
         .congestion_threshold = CONGESTION_THRESHOLD,
-        .max_write = session->max_write,
+        .max_write = max_write,
         .max_pages = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE / PAGE_BYTES : 0,
         .time_gran = 1,
     };

@@ -14,9 +14,7 @@
 
 struct session {
     atomic_bool ready;
-    _Atomic uint32_t minor;     /* atomic: a hostile guest may send INIT on two queues at once */
-    _Atomic uint64_t flags;     /* FUSE_* INIT flags, flags2 in the upper half */
-    _Atomic uint32_t max_write; /* bytes */
+    _Atomic uint64_t flags; /* FUSE_* INIT flags, flags2 in the upper half */
 };
 
 /* Requests of this size are the largest that we serve: max_write and max_pages follow from it. */

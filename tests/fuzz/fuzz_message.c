@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * vhost-user messages over a socket pair, into the receiver and the request table. The file system
- * behind the device is a stub: what is wanted are the messages, and the queues that they start.
+ * behind the device answers nothing: what is wanted are the messages, and the queues that they
+ * start.
  *
  * Input: records of {u8 descriptors, u8 request, u8 flags, u8 size, size bytes of payload}.
  * Descriptors: how many in the low four bits, of which kind in the high ones.
@@ -148,7 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         drain(pair[0]);
     }
     if (device_stop_all(device, 5000) < 0)
-        __builtin_trap(); /* nothing in the stub can hang */
+        __builtin_trap(); /* nothing behind the device can hang */
     device_free(device);
     close(pair[0]);
     close(pair[1]);
