@@ -41,6 +41,8 @@ static int tables_init(struct fuse_server *server, int share_fd)
         error = handle_table_new(server, &server->handles);
     if (!error)
         error = inode_table_new(server, share_fd, &server->inodes);
+    if (!error)
+        error = dax_new(server, &server->dax);
     return error;
 }
 
@@ -85,6 +87,7 @@ void fuse_server_free(struct fuse_server *server)
     if (server->handles && server->inodes)
         fuse_server_reset(server);
     epochs_free(server->epochs);
+    dax_free(server->dax);
     handle_table_free(server->handles);
     inode_table_free(server->inodes);
     arena_free(server->arena);

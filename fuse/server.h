@@ -10,6 +10,7 @@
 #define VIOFS_SERVER_H
 
 #include "arena.h"
+#include "dax.h"
 #include "epoch.h"
 #include "fdbudget.h"
 #include "handle.h"
@@ -27,6 +28,7 @@ struct fuse_server {
     struct inode_table *inodes;
     struct handle_table *handles;
     struct session session;
+    struct dax *dax; /* NULL: no window was asked for */
 };
 
 /* No operation touches more inodes than a rename: two parents, and what it names. */

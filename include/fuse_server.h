@@ -9,10 +9,12 @@
 #ifndef VIOFS_FUSE_SERVER_H
 #define VIOFS_FUSE_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "dax_mapper.h"
 #include "settings.h"
 
 struct fuse_server;
@@ -35,6 +37,10 @@ struct fuse_chain {
     unsigned readable_count;
     struct iovec *writable;
     unsigned writable_count;
+    /* Some pieces lie in fuse_server_window(): what is there must be found first. */
+    bool in_window;
+    /* A buffer lies in no memory that we know, and was left out of its list: reply EFAULT. */
+    bool unreachable;
 };
 
 /* What the thread's owner wants to know while a request runs. Each may be NULL. */
@@ -67,6 +73,20 @@ void fuse_thread_free(struct fuse_thread *thread);
  * kind) and for chains with no room for a reply header.
  */
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
+
+/*
+ * From now on the guest's DAX window is reached by mapper, which is copied; NULL: there is none
+ * (any more), and whatever was mapped is gone without a call. No thread may be running a request.
+ */
+void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper *mapper);
+
+/*
+ * Where requests find guest memory that lies in the DAX window: settings->dax_window bytes of
+ * reserved addresses, the same all the time. A piece of a chain at window offset n is at this
+ * address + n; fuse_server_run() sees to what is behind it if the chain says in_window. NULL if
+ * settings->dax_window is 0. Any thread.
+ */
+char *fuse_server_window(const struct fuse_server *server);
 
 /*
  * Forgets the guest: session, handles, inodes, as DESTROY does. For device reset and a front-end

@@ -16,6 +16,8 @@ enum cache_mode { CACHE_NEVER, CACHE_METADATA, CACHE_AUTO, CACHE_ALWAYS };
 enum sandbox_mode { SANDBOX_NAMESPACE, SANDBOX_CHROOT, SANDBOX_NONE };
 enum seccomp_mode { SECCOMP_KILL, SECCOMP_LOG, SECCOMP_TRAP, SECCOMP_NONE };
 enum file_handles_mode { FILE_HANDLES_NEVER, FILE_HANDLES_PREFER, FILE_HANDLES_MANDATORY };
+enum dax_mode { DAX_AUTO, DAX_ALWAYS, DAX_NEVER };
+enum dax_protocol { DAX_PROTOCOL_AUTO, DAX_PROTOCOL_SHMEM, DAX_PROTOCOL_FS_MAP };
 
 /* One range of --uid-map or --gid-map: ids inside the namespace to ids outside. */
 struct id_map {
@@ -50,6 +52,12 @@ struct settings {
     bool allow_mmap;
     bool killpriv_v2;
     bool preserve_noatime;
+
+    /* DAX. */
+    uint64_t dax_window;   /* bytes; 0: none, else as in dax_mapper.h */
+    enum dax_mode dax;     /* which files are flagged for it */
+    uint64_t dax_min_size; /* bytes: with DAX_AUTO smaller files are not flagged */
+    enum dax_protocol dax_protocol;
 
     /* Sandbox. */
     enum sandbox_mode sandbox;
