@@ -15,6 +15,8 @@
 _Static_assert(sizeof(enum cache_mode) == sizeof(int) && sizeof(enum sandbox_mode) == sizeof(int) &&
                    sizeof(enum seccomp_mode) == sizeof(int) &&
                    sizeof(enum file_handles_mode) == sizeof(int) &&
+                   sizeof(enum dax_mode) == sizeof(int) &&
+                   sizeof(enum dax_protocol) == sizeof(int) &&
                    sizeof(enum log_level) == sizeof(int),
                "apply_choice writes an int");
 
@@ -146,6 +148,65 @@ int apply_fd(struct options_parser *parser, const struct option_row *row, const 
                             value);
     *(int *)field(parser, row) = (int)number;
     return 0;
+}
+
+/* "4096", "64K", "2M", "8G": bytes, or binary multiples of them. Returns false for anything else.
+ */
+static bool read_size(const char *text, uint64_t *ret_size)
+{
+    static const char suffixes[] = "kmg";
+    uint64_t number = 0;
+    unsigned shift = 0;
+    const char *end = read_number(text, UINT64_MAX / 10 - 1, &number);
+
+    if (!end)
+        return false;
+    if (*end) {
+        const char *suffix = strchr(suffixes, tolower((unsigned char)*end));
+
+        if (!suffix || end[1])
+            return false;
+        shift = 10 * (unsigned)(suffix - suffixes + 1);
+    }
+    if (number > UINT64_MAX >> shift)
+        return false;
+    *ret_size = number << shift;
+    return true;
+}
+
+/* Writes a size of the table, a round number, as a user would. */
+static const char *size_text(uint64_t size, char *text, size_t text_size)
+{
+    static const char *const suffixes[] = {"", "K", "M", "G"};
+    unsigned i = 0;
+
+    for (; size && size % 1024 == 0 && i + 1 < ARRAY_SIZE(suffixes); i++)
+        size /= 1024;
+    snprintf(text, text_size, "%llu%s", (unsigned long long)size, suffixes[i]);
+    return text;
+}
+
+int apply_size(struct options_parser *parser, const struct option_row *row, const char *value)
+{
+    uint64_t size = 0;
+    char min[24], max[24];
+
+    if (!read_size(value, &size) || size < row->min || size > row->max)
+        return options_fail(parser, "%s: '%s' is not a size from %s to %s", parser->spelled, value,
+                            size_text(row->min, min, sizeof(min)),
+                            size_text(row->max, max, sizeof(max)));
+    *(uint64_t *)field(parser, row) = size;
+    return 0;
+}
+
+int apply_power_of_two(struct options_parser *parser, const struct option_row *row,
+                       const char *value)
+{
+    uint64_t size = 0;
+
+    if (read_size(value, &size) && (size & (size - 1)))
+        return options_fail(parser, "%s: '%s' is not a power of two", parser->spelled, value);
+    return apply_size(parser, row, value);
 }
 
 int apply_rlimit(struct options_parser *parser, const struct option_row *row, const char *value)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "dax_mapper.h"
 #include "scope.h"
 
 #define FIELD(name) .offset = offsetof(struct settings, name)
@@ -11,6 +12,7 @@
 const char *const option_sections[SECTION_COUNT] = {
     [SECTION_SHARE] = "What is shared, and with whom",
     [SECTION_FS] = "File system",
+    [SECTION_DAX] = "DAX",
     [SECTION_SANDBOX] = "Sandbox",
     [SECTION_THREADS] = "Queues and threads",
     [SECTION_LOG] = "Log",
@@ -47,6 +49,20 @@ static const struct option_choice file_handles_choices[] = {
     {"prefer", FILE_HANDLES_PREFER, false},
     {"mandatory", FILE_HANDLES_MANDATORY, false},
     {"fallback", FILE_HANDLES_PREFER, true},
+    {NULL, 0, false},
+};
+
+static const struct option_choice dax_choices[] = {
+    {"auto", DAX_AUTO, false},
+    {"always", DAX_ALWAYS, false},
+    {"never", DAX_NEVER, false},
+    {NULL, 0, false},
+};
+
+static const struct option_choice dax_protocol_choices[] = {
+    {"auto", DAX_PROTOCOL_AUTO, false},
+    {"shmem", DAX_PROTOCOL_SHMEM, false},
+    {"fs-map", DAX_PROTOCOL_FS_MAP, false},
     {NULL, 0, false},
 };
 
@@ -252,6 +268,60 @@ const struct option_row option_rows[] = {
         .flag = true,
         .help = "Pass the guest's O_NOATIME on to the host, which may refuse it to an ordinary "
                 "user; else the flag is dropped.",
+    },
+
+    /* DAX. */
+    {
+        .name = "dax-window",
+        .section = SECTION_DAX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "size",
+        .default_text = "none",
+        .apply = apply_power_of_two,
+        FIELD(dax_window),
+        .min = DAX_RANGE_SIZE,
+        .max = DAX_WINDOW_MAX,
+        .help = "Offer a window of this size, through which the guest maps the host's own copy of "
+                "files into its memory: a power of two from 2M to 64G. It costs addresses, not "
+                "memory, but a guest that works on more than fits in is slower than without. "
+                "Needs a VMM that takes it, and --tag for one that takes it by SHMEM.",
+    },
+    {
+        .name = "dax",
+        .section = SECTION_DAX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "which",
+        .default_text = "auto",
+        .apply = apply_choice,
+        FIELD(dax),
+        .choices = dax_choices,
+        .help = "The files that a guest mounted with dax=inode, its default, is told to use the "
+                "window for. auto: those that gain by it, for their size, and can be mapped to "
+                "their end. always: all. never: none; dax=always in the guest still works.",
+    },
+    {
+        .name = "dax-min-size",
+        .section = SECTION_DAX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "size",
+        .default_text = "64K",
+        .apply = apply_size,
+        FIELD(dax_min_size),
+        .max = UINT64_C(1) << 40,
+        .help = "With --dax=auto: smaller files are read and written as usual.",
+    },
+    {
+        .name = "dax-protocol",
+        .section = SECTION_DAX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "which",
+        .default_text = "auto",
+        .apply = apply_choice,
+        FIELD(dax_protocol),
+        .choices = dax_protocol_choices,
+        .help = "How the VMM is asked to map. shmem: by the vhost-user messages SHMEM_MAP and "
+                "SHMEM_UNMAP (QEMU from 11, crosvm). fs-map: by the older FS_MAP and FS_UNMAP, "
+                "which were never standardised. auto: by what the VMM has negotiated.",
     },
 
     /* Sandbox. */

@@ -13,6 +13,7 @@
 enum option_section {
     SECTION_SHARE,
     SECTION_FS,
+    SECTION_DAX,
     SECTION_SANDBOX,
     SECTION_THREADS,
     SECTION_LOG,
@@ -61,7 +62,7 @@ struct option_row {
     size_t offset;                       /* of the field in struct settings */
     bool flag;                           /* apply_flag: what the option sets the field to */
     const struct option_choice *choices; /* apply_choice; ends with a NULL word */
-    uint64_t min, max;                   /* apply_unsigned, apply_rlimit; max: apply_outcome */
+    uint64_t min, max;                   /* of numbers, sizes in bytes; max: apply_outcome */
     const char *help;                    /* plain text; paragraphs are separated by \n */
 };
 
@@ -73,6 +74,7 @@ const struct option_row *option_find(const char *name, size_t length);
 
 /* The ways in which a row takes its value. */
 option_apply apply_flag, apply_choice, apply_string, apply_unsigned, apply_fd;
+option_apply apply_size, apply_power_of_two;
 option_apply apply_tag, apply_modcaps, apply_id_map, apply_rlimit, apply_debug, apply_ignored;
 option_apply apply_outcome, apply_later, apply_compat;
 

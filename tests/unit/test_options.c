@@ -60,6 +60,21 @@ static const struct attempt wrong[] = {
     {{"--thread-pool-size="}, OPTIONS_WRONG, "'' is not a number"},
     {{"--request-queues=0"}, OPTIONS_WRONG, "'0' is not a number from 1 to 63"},
     {{"--request-queues=64"}, OPTIONS_WRONG, "'64' is not a number from 1 to 63"},
+    {{"--dax-window"}, OPTIONS_WRONG, "--dax-window needs a value: size"},
+    {{"--dax-window="}, OPTIONS_WRONG, "'' is not a size from 2M to 64G"},
+    {{"--dax-window=0"}, OPTIONS_WRONG, "'0' is not a size from 2M to 64G"},
+    {{"--dax-window=1M"}, OPTIONS_WRONG, "'1M' is not a size from 2M to 64G"},
+    {{"--dax-window=128G"}, OPTIONS_WRONG, "'128G' is not a size from 2M to 64G"},
+    {{"--dax-window=3G"}, OPTIONS_WRONG, "'3G' is not a power of two"},
+    {{"--dax-window=8T"}, OPTIONS_WRONG, "is not a size"},
+    {{"--dax-window=8GB"}, OPTIONS_WRONG, "is not a size"},
+    {{"--dax-window=-8G"}, OPTIONS_WRONG, "is not a size"},
+    {{"--dax-window=17179869184G"}, OPTIONS_WRONG, "is not a size"},
+    {{"--dax-window=36893488147419103232"}, OPTIONS_WRONG, "is not a size"},
+    {{"--dax-min-size=2T"}, OPTIONS_WRONG, "'2T' is not a size from 0 to 1024G"},
+    {{"--dax-min-size=1025G"}, OPTIONS_WRONG, "is not a size from 0 to 1024G"},
+    {{"--dax=inode"}, OPTIONS_WRONG, "--dax: 'inode' is not one of auto, always or never"},
+    {{"--dax-protocol=fs_map"}, OPTIONS_WRONG, "is not one of auto, shmem or fs-map"},
     {{"--rlimit-nofile=18446744073709551616"}, OPTIONS_WRONG, "--rlimit-nofile"},
     {{"--fd=x"}, OPTIONS_WRONG, "--fd: 'x' is not the number of a descriptor"},
     {{"--fd=99999999999"}, OPTIONS_WRONG, "--fd"},
@@ -131,6 +146,10 @@ static void defaults_are_those_of_rust_virtiofsd(void)
     CHECK(!settings.rlimit_nofile_set);
     CHECK_EQ(settings.thread_pool_size, 0);
     CHECK_EQ(settings.request_queues, REQUEST_QUEUES_MAX);
+    CHECK_EQ(settings.dax_window, 0);
+    CHECK_EQ(settings.dax, DAX_AUTO);
+    CHECK_EQ(settings.dax_min_size, 65536);
+    CHECK_EQ(settings.dax_protocol, DAX_PROTOCOL_AUTO);
     CHECK_EQ(report.note_count, 0);
 }
 
@@ -187,6 +206,28 @@ static void values_are_read(void)
     CHECK_EQ(PARSE("--shared-dir=/s", "--socket=/old"), OPTIONS_SERVE);
     CHECK(!strcmp(settings.socket_path, "/old"));
     CHECK_EQ(PARSE(REQUIRED, "--posix-acl=never", "--security-label=never"), OPTIONS_SERVE);
+}
+
+static void sizes_are_read(void)
+{
+    CHECK_EQ(PARSE(REQUIRED, "--dax-window=8G", "--dax=always", "--dax-min-size", "3k",
+                   "--dax-protocol=fs-map"),
+             OPTIONS_SERVE);
+    CHECK_EQ(settings.dax_window, INT64_C(8) << 30);
+    CHECK_EQ(settings.dax, DAX_ALWAYS);
+    CHECK_EQ(settings.dax_min_size, 3072);
+    CHECK_EQ(settings.dax_protocol, DAX_PROTOCOL_FS_MAP);
+    CHECK_EQ(PARSE(REQUIRED, "--dax-window=2097152", "--dax=never", "--dax-min-size=0",
+                   "--dax-protocol=shmem"),
+             OPTIONS_SERVE);
+    CHECK_EQ(settings.dax_window, 2 << 20);
+    CHECK_EQ(settings.dax, DAX_NEVER);
+    CHECK_EQ(settings.dax_min_size, 0);
+    CHECK_EQ(settings.dax_protocol, DAX_PROTOCOL_SHMEM);
+    CHECK_EQ(PARSE(REQUIRED, "--dax-window=65536m"), OPTIONS_SERVE);
+    CHECK_EQ(settings.dax_window, INT64_C(64) << 30);
+    CHECK_EQ(PARSE(REQUIRED, "--dax-window=2048K", "--dax-min-size=1024g"), OPTIONS_SERVE);
+    CHECK_EQ(settings.dax_window, 2 << 20);
 }
 
 static void modcaps_are_sets(void)
@@ -304,6 +345,7 @@ int main(void)
     RUN(flags_set_and_clear);
     RUN(the_last_one_wins);
     RUN(values_are_read);
+    RUN(sizes_are_read);
     RUN(modcaps_are_sets);
     RUN(maps_add_up);
     RUN(the_old_syntax_works);
