@@ -2,12 +2,86 @@
 #include "backchan.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "scope.h"
+#include "vu_msg.h"
 
-int backchan_set(struct backchan *channel, int fd)
+_Static_assert(BACKCHAN_REPLY_SIZE == sizeof(struct vu_header) + sizeof(uint64_t), "a reply");
+
+/* One call of backchan_ask(), from its begin to its end. */
+struct call {
+    struct backchan *channel;
+    const struct backchan_request *requests;
+    unsigned count;
+    unsigned sent;
+    unsigned answered;
+    uint64_t values[BACKCHAN_REQUESTS_MAX];
+    unsigned turn; /* of the channel, at the begin */
+    int64_t deadline;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+int backchan_init(struct backchan *channel)
+{
+    *channel = (struct backchan){
+        .timeout_ms = BACKCHAN_TIMEOUT_MS, .fd = -1, .next_fd = -1, .stopped = true};
+    channel->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (channel->wake_fd < 0)
+        return -errno;
+    pthread_mutex_init(&channel->call_lock, NULL);
+    pthread_mutex_init(&channel->state_lock, NULL);
+    return 0;
+}
+
+void backchan_destroy(struct backchan *channel)
+{
+    scope_close(&channel->fd);
+    scope_close(&channel->next_fd);
+    scope_close(&channel->wake_fd);
+    pthread_mutex_destroy(&channel->state_lock);
+    pthread_mutex_destroy(&channel->call_lock);
+}
+
+/* call_lock held. Goes over to the descriptor that replaces the one in use, if there is one. */
+static void adopt_next(struct backchan *channel)
+{
+    pthread_mutex_lock(&channel->state_lock);
+    int next = steal_fd(&channel->next_fd);
+    pthread_mutex_unlock(&channel->state_lock);
+
+    if (next < 0)
+        return;
+    scope_close(&channel->fd);
+    channel->fd = next;
+    channel->dead = false;
+    channel->owed = 0;
+    channel->reply_fill = 0;
+}
+
+static void wake(struct backchan *channel)
+{
+    static const uint64_t one = 1;
+
+    if (write(channel->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+        log_limited(LOG_LEVEL_ERROR, "the back-end channel cannot be woken: %s", strerror(errno));
+}
+
+int backchan_open(struct backchan *channel, int fd)
 {
     autoclose int owned = fd;
     struct stat st;
@@ -16,14 +90,253 @@ int backchan_set(struct backchan *channel, int fd)
         return -errno;
     if (!S_ISSOCK(st.st_mode))
         return -ENOTSOCK;
-    backchan_close(channel);
-    channel->fd = steal_fd(&owned);
+
+    pthread_mutex_lock(&channel->state_lock);
+    autoclose int unused = channel->next_fd;
+    channel->next_fd = steal_fd(&owned);
+    channel->turn++;
+    pthread_mutex_unlock(&channel->state_lock);
+    channel->is_opened = true;
+    wake(channel);
+    /* If a call uses the old one, the next call finds the new one. */
+    if (pthread_mutex_trylock(&channel->call_lock) == 0) {
+        adopt_next(channel);
+        pthread_mutex_unlock(&channel->call_lock);
+    }
     return 0;
 }
 
-void backchan_close(struct backchan *channel)
+bool backchan_is_open(const struct backchan *channel)
 {
-    if (channel->fd >= 0)
-        close(channel->fd);
-    channel->fd = -1;
+    return channel->is_opened;
+}
+
+void backchan_start(struct backchan *channel)
+{
+    pthread_mutex_lock(&channel->state_lock);
+    channel->stopped = false;
+    pthread_mutex_unlock(&channel->state_lock);
+}
+
+void backchan_stop(struct backchan *channel)
+{
+    pthread_mutex_lock(&channel->state_lock);
+    channel->stopped = true;
+    channel->turn++;
+    pthread_mutex_unlock(&channel->state_lock);
+    wake(channel);
+}
+
+void backchan_interrupt(struct backchan *channel)
+{
+    pthread_mutex_lock(&channel->state_lock);
+    channel->turn++;
+    pthread_mutex_unlock(&channel->state_lock);
+    wake(channel);
+}
+
+static bool is_interrupted(const struct call *call)
+{
+    struct backchan *channel = call->channel;
+
+    pthread_mutex_lock(&channel->state_lock);
+    bool interrupted = channel->stopped || channel->turn != call->turn;
+    pthread_mutex_unlock(&channel->state_lock);
+    return interrupted;
+}
+
+static int die(struct backchan *channel, const char *why)
+{
+    log_limited(LOG_LEVEL_WARN, "the back-end channel is of no use any more: %s", why);
+    channel->dead = true;
+    return -EIO;
+}
+
+/* Returns 0 when events may have come, -ECANCELED, or -EIO when it took too long. */
+static int wait_for(struct call *call, short events)
+{
+    struct backchan *channel = call->channel;
+    int64_t left = call->deadline - now_ms();
+    struct pollfd fds[2] = {
+        {.fd = channel->fd, .events = events},
+        {.fd = channel->wake_fd, .events = POLLIN},
+    };
+    uint64_t value;
+
+    if (left <= 0)
+        return die(channel, "the front-end does not answer");
+    if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+        return die(channel, strerror(errno));
+    /* The state counts, not the wake-up, which may be an old one. */
+    if (fds[1].revents && read(channel->wake_fd, &value, sizeof(value)) < 0 && errno != EAGAIN)
+        return die(channel, strerror(errno));
+    return is_interrupted(call) ? -ECANCELED : 0;
+}
+
+/* One sendmsg(), which never blocks. Returns 0 or a negative errno. */
+static int send_now(struct backchan *channel, const struct backchan_request *request)
+{
+    struct vu_header header = {request->number, VU_VERSION | VU_FLAG_NEED_REPLY, request->size};
+    struct iovec iov[2] = {
+        {.iov_base = &header, .iov_len = sizeof(header)},
+        {.iov_base = (void *)(uintptr_t)request->payload, .iov_len = request->size},
+    };
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+
+    if (request->fd >= 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &request->fd, sizeof(int));
+    }
+    ssize_t sent = sendmsg(channel->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0)
+        return -errno;
+    /* A UNIX stream takes what is as short as this whole or not at all. */
+    return sent == (ssize_t)(sizeof(header) + request->size) ? 0 : -EPROTO;
+}
+
+/* Sends the next request. Returns 0 or as backchan_ask(). */
+static int send_next(struct call *call)
+{
+    for (;;) {
+        int rc = send_now(call->channel, &call->requests[call->sent]);
+
+        switch (rc) {
+        case 0:
+            call->sent++;
+            return 0;
+        case -EINTR:
+            continue;
+        case -EAGAIN:
+            rc = wait_for(call, POLLOUT);
+            if (rc < 0)
+                return rc;
+            continue;
+        case -ETOOMANYREFS:
+        case -ENOBUFS:
+        case -ENOMEM:
+        case -EBADF:
+            if (call->sent == 0)
+                return -EAGAIN;
+            break;
+        default:
+            break;
+        }
+        return die(call->channel, strerror(-rc));
+    }
+}
+
+/* Takes in what is there of the next reply. Returns 1 when it is whole, -EAGAIN, or -EIO. */
+static int receive_reply(struct backchan *channel, struct vu_header *ret_header,
+                         uint64_t *ret_value)
+{
+    while (channel->reply_fill < BACKCHAN_REPLY_SIZE) {
+        struct vu_msg fds = {.fd_count = 0};
+        ssize_t got = vu_msg_receive_piece(channel->fd, &fds, channel->reply + channel->reply_fill,
+                                           BACKCHAN_REPLY_SIZE - channel->reply_fill);
+
+        vu_msg_clear(&fds); /* SHARED_OBJECT_LOOKUP may bring one; nobody wants it */
+        if (got == -EINTR)
+            continue;
+        if (got == -EAGAIN)
+            return -EAGAIN;
+        if (got < 0)
+            return die(channel, strerror((int)-got));
+        if (got == 0)
+            return die(channel, "the front-end has closed it");
+        channel->reply_fill += (unsigned)got;
+    }
+    channel->reply_fill = 0;
+    memcpy(ret_header, channel->reply, sizeof(*ret_header));
+    memcpy(ret_value, channel->reply + sizeof(*ret_header), sizeof(*ret_value));
+    if ((ret_header->flags & (VU_VERSION_MASK | VU_FLAG_REPLY)) != (VU_VERSION | VU_FLAG_REPLY) ||
+        ret_header->size != sizeof(*ret_value))
+        return die(channel, "a reply makes no sense");
+    return 1;
+}
+
+/* Takes the replies that are there. Returns 0 when all are, -EAGAIN, or -EIO. */
+static int take_replies(struct call *call)
+{
+    struct backchan *channel = call->channel;
+
+    while (channel->owed || call->answered < call->count) {
+        struct vu_header header = {0};
+        uint64_t value = 0;
+        int rc = receive_reply(channel, &header, &value);
+
+        if (rc < 0)
+            return rc;
+        if (channel->owed) {
+            channel->owed--;
+            continue;
+        }
+        if (header.request != call->requests[call->answered].number)
+            return die(channel, "a reply is to another request");
+        call->values[call->answered++] = value;
+    }
+    return 0;
+}
+
+/* call_lock held, the requests are sent. Returns as backchan_ask(). */
+static int await_replies(struct call *call)
+{
+    int stop = 0;
+
+    for (;;) {
+        int rc = take_replies(call);
+
+        if (rc != -EAGAIN)
+            return rc;
+        if (stop < 0)
+            return stop;
+        /* Once interrupted, what is there already is still taken. */
+        stop = wait_for(call, POLLIN);
+        if (stop == -EIO)
+            return stop;
+    }
+}
+
+static int run_call(struct call *call)
+{
+    struct backchan *channel = call->channel;
+    int rc = 0;
+
+    adopt_next(channel);
+    if (is_interrupted(call))
+        return -ECANCELED;
+    if (channel->fd < 0 || channel->dead)
+        return -EIO;
+    while (rc == 0 && call->sent < call->count)
+        rc = send_next(call);
+    if (rc == 0)
+        rc = await_replies(call);
+    channel->owed += call->sent - call->answered;
+    return rc;
+}
+
+int backchan_ask(struct backchan *channel, const struct backchan_request *requests, unsigned count,
+                 uint64_t *ret_values)
+{
+    struct call call = {.channel = channel, .requests = requests, .count = count};
+
+    pthread_mutex_lock(&channel->state_lock);
+    call.turn = channel->turn;
+    pthread_mutex_unlock(&channel->state_lock);
+
+    pthread_mutex_lock(&channel->call_lock);
+    call.deadline = now_ms() + channel->timeout_ms;
+    int rc = run_call(&call);
+    pthread_mutex_unlock(&channel->call_lock);
+    if (rc == 0)
+        memcpy(ret_values, call.values, count * sizeof(ret_values[0]));
+    return rc;
 }

@@ -28,7 +28,6 @@ struct device *device_new(const struct settings *settings, struct fuse_server *s
     device->settings = settings;
     device->server = server;
     device->stop_fd = stop_fd;
-    device->backchan = BACKCHAN_CLOSED;
     device->context.server = server;
     device->context.needs_reset = &device->needs_reset;
     device->queue_count = 1 + settings->request_queues;
@@ -36,12 +35,13 @@ struct device *device_new(const struct settings *settings, struct fuse_server *s
         device->queue_count = DEVICE_QUEUES_MAX;
     device->memory = memmap_new_empty();
     device->context.watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!device->memory || device->context.watch_fd < 0) {
+    if (!device->memory || device->context.watch_fd < 0 || backchan_init(&device->backchan) < 0) {
         memmap_unref(device->memory);
         scope_close(&device->context.watch_fd);
         free(device);
         return NULL;
     }
+    dax_window_init(&device->dax, settings, server, &device->backchan);
     for (unsigned i = 0; i < device->queue_count; i++)
         queue_init(&device->queues[i], i, &device->context);
     return device;
@@ -53,7 +53,8 @@ void device_free(struct device *device)
         return;
     for (unsigned i = 0; i < device->queue_count; i++)
         queue_free(&device->queues[i]);
-    backchan_close(&device->backchan);
+    dax_window_destroy(&device->dax);
+    backchan_destroy(&device->backchan);
     scope_close(&device->context.watch_fd);
     memmap_unref(device->memory);
     free(device);
@@ -70,9 +71,16 @@ uint64_t device_offered_protocol_features(const struct device *device)
 {
     uint64_t offered = VU_BIT(VU_PROTOCOL_F_MQ) | VU_BIT(VU_PROTOCOL_F_REPLY_ACK) |
                        VU_BIT(VU_PROTOCOL_F_BACKEND_REQ) | VU_BIT(VU_PROTOCOL_F_BACKEND_SEND_FD) |
-                       VU_BIT(VU_PROTOCOL_F_RESET_DEVICE) |
-                       VU_BIT(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | VU_BIT(VU_PROTOCOL_F_STATUS);
+                       VU_BIT(VU_PROTOCOL_F_RESET_DEVICE) | VU_BIT(VU_PROTOCOL_F_STATUS);
 
+    /*
+     * Every mapping in a window is a region to QEMU: with a slot for each of them it ends itself
+     * when they run out. SHARED_OBJECT is for the barrier in dax.c.
+     */
+    if (dax_window_offers_shmem(device->settings))
+        offered |= VU_BIT(VU_PROTOCOL_F_SHMEM) | VU_BIT(VU_PROTOCOL_F_SHARED_OBJECT);
+    else
+        offered |= VU_BIT(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
     /* Without a tag of our own the front-end's configuration space is the right one. */
     if (device->settings->tag)
         offered |= VU_BIT(VU_PROTOCOL_F_CONFIG);
@@ -180,6 +188,15 @@ void device_wait_message(struct device *device, int socket_fd)
     }
 }
 
+static bool runs_any(const struct device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        if (device->queues[i].running)
+            return true;
+    }
+    return false;
+}
+
 static unsigned pool_threads(const struct queue *queue)
 {
     return queue->thread_count ? queue->thread_count - 1 : 0;
@@ -203,6 +220,8 @@ int device_stop_queue(struct device *device, struct queue *queue, int timeout_ms
     if (!queue->running)
         return 0;
     queue_ask_stop(queue);
+    /* The front-end may do nothing else until it is told that the queue has stopped. */
+    backchan_stop(&device->backchan);
     return wait_stopped(device, queue, timeout_ms < 0 ? -1 : now_ms() + timeout_ms);
 }
 
@@ -215,6 +234,7 @@ int device_stop_all(struct device *device, int timeout_ms)
         if (device->queues[i].running)
             queue_ask_stop(&device->queues[i]);
     }
+    backchan_stop(&device->backchan);
     for (unsigned i = 0; i < device->queue_count; i++) {
         struct queue *queue = &device->queues[i];
         int rc = queue->running ? wait_stopped(device, queue, deadline) : 0;
@@ -254,6 +274,11 @@ static void start_queue(struct device *device, struct queue *queue)
 {
     unsigned thread_count = 1 + pool_share(device, queue);
 
+    if (!runs_any(device)) {
+        dax_window_settle(&device->dax, device->protocol_features);
+        device->context.window = dax_window_place(&device->dax);
+    }
+    backchan_start(&device->backchan);
     int rc = queue_start(queue, device->memory, device->features, thread_count);
     if (rc == 0) {
         device->pool_used += pool_threads(queue);
@@ -283,7 +308,7 @@ int device_settle(struct device *device)
         int rc = 0;
 
         if (queue->running && broken && has_ended(queue))
-            rc = device_stop_queue(device, queue, 0);
+            rc = wait_stopped(device, queue, 0);
         else if (queue->running && !ready && !broken)
             rc = device_stop_queue(device, queue, DEVICE_DRAIN_TIMEOUT_MS);
         else if (!queue->running && ready && memmap_region_count(device->memory))
@@ -299,6 +324,11 @@ void device_set_memory(struct device *device, struct memmap *memory)
     struct memmap *old = device->memory;
     int64_t deadline = now_ms() + DEVICE_MEMORY_TIMEOUT_MS;
 
+    /* QEMU sends the table for each mapping in the DAX window, which is not in it. */
+    if (!memmap_lost_regions(old, memory) && !memmap_lost_regions(memory, old)) {
+        memmap_unref(memory);
+        return;
+    }
     device->memory = memory;
     for (unsigned i = 0; i < device->queue_count; i++) {
         struct queue *queue = &device->queues[i];
@@ -307,8 +337,11 @@ void device_set_memory(struct device *device, struct memmap *memory)
             continue;
         queue_change_memory(queue, memory);
         /* A broken ring has no use for the old memory once its threads have left. */
-        if (atomic_load(&queue->state) == QUEUE_BROKEN)
-            device_stop_queue(device, queue, DEVICE_MEMORY_TIMEOUT_MS);
+        if (atomic_load(&queue->state) == QUEUE_BROKEN) {
+            queue_ask_stop(queue);
+            backchan_interrupt(&device->backchan);
+            wait_stopped(device, queue, deadline);
+        }
     }
     /* A request that works in memory which stays has no reason to delay the answer. */
     if (memmap_lost_regions(old, memory)) {
@@ -333,6 +366,7 @@ void device_reset(struct device *device)
     device->features_set = false;
     device->status = 0;
     atomic_store(&device->needs_reset, false);
+    dax_window_forget_place(&device->dax);
     for (unsigned i = 0; i < device->queue_count; i++) {
         struct queue *queue = &device->queues[i];
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "backchan.h"
+#include "dax.h"
 #include "device.h"
 #include "memmap.h"
 #include "queue.h"
@@ -42,13 +43,14 @@ struct device {
 
     struct memmap *memory;
     struct backchan backchan;
+    struct dax_window dax;
     struct queue_context context;
     unsigned pool_used; /* threads of --thread-pool-size in running queues */
     unsigned queue_count;
     struct queue queues[DEVICE_QUEUES_MAX];
 };
 
-/* Returns NULL when out of memory. */
+/* Returns NULL when out of memory or descriptors. */
 struct device *device_new(const struct settings *settings, struct fuse_server *server, int stop_fd);
 
 /* Every queue must be stopped. */
@@ -65,7 +67,8 @@ bool device_stop_asked(struct device *device);
 void device_wait_message(struct device *device, int socket_fd);
 
 /*
- * Stops the queue, or all of them, and waits until what they had taken is answered.
+ * Stops the queue, or all of them, and waits until what they had taken is answered. Requests of
+ * ours to the front-end end at once, and no further one is made until a queue is started again.
  * timeout_ms -1: for ever, unless the daemon must stop. Returns 0, or -ETIMEDOUT when a request
  * hangs: such a queue stays as it is, and the device must not be used or freed any more until a
  * later call succeeds.
@@ -81,7 +84,8 @@ int device_stop_all(struct device *device, int timeout_ms);
 int device_settle(struct device *device);
 
 /*
- * Makes memory (taken over) the current snapshot, in running queues too. If regions went away,
+ * Makes memory (taken over) the current snapshot, in running queues too; one that has the same
+ * regions changes nothing. If regions went away,
  * waits up to DEVICE_MEMORY_TIMEOUT_MS for the requests that work in them; they stay mapped until
  * the last one is done.
  */

@@ -71,6 +71,7 @@ static int serve_connection(const struct settings *settings, struct fuse_server 
         left_behind = device;
         return DEVICE_END_BUSY;
     }
+    dax_window_leave(&device->dax);
     fuse_server_reset(server);
     device_free(device);
     return DEVICE_END_CLEAN;
@@ -202,6 +203,9 @@ int device_serve(const struct settings *settings, struct fuse_server *server, in
     struct control *control = calloc(1, sizeof(*control));
     int rc = control ? guestfault_install() : -ENOMEM;
 
+    if (settings->dax_window && !settings->tag && settings->dax_protocol != DAX_PROTOCOL_FS_MAP)
+        log_warn("--dax-window without --tag: the window is not offered by SHMEM, which QEMU and "
+                 "crosvm need");
     signal(SIGPIPE, SIG_IGN);
     if (rc == 0) {
         *control = (struct control){settings, server, -1, stop_fd, -1, 0};

@@ -261,6 +261,7 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
                 unsigned thread_count)
 {
     virtq_init(&queue->virtq, &queue->layout, features);
+    virtq_set_window(&queue->virtq, queue->context->window);
     int rc = virtq_attach(&queue->virtq, memory);
     if (rc < 0)
         return rc;

@@ -69,9 +69,10 @@ struct worker {
 /* What a queue needs of the device; the same for all queues. */
 struct queue_context {
     struct fuse_server *server;
-    atomic_bool *needs_reset; /* set when a ring breaks */
-    atomic_bool watched;      /* the control thread looks after notifications that wait */
-    int watch_fd;             /* an eventfd: wakes it to do so */
+    atomic_bool *needs_reset;          /* set when a ring breaks */
+    atomic_bool watched;               /* the control thread looks after notifications that wait */
+    int watch_fd;                      /* an eventfd: wakes it to do so */
+    const struct virtq_window *window; /* changes while no queue runs; NULL: none */
 };
 
 struct queue {

@@ -37,3 +37,8 @@ void virtq_init(struct virtq *vq, const struct virtq_layout *layout, uint64_t fe
     vq->event_idx = features & VU_BIT(VIRTIO_RING_F_EVENT_IDX);
     vq->indirect = features & VU_BIT(VIRTIO_RING_F_INDIRECT_DESC);
 }
+
+void virtq_set_window(struct virtq *vq, const struct virtq_window *window)
+{
+    vq->window = window;
+}

@@ -14,6 +14,7 @@
 
 #include <linux/virtio_ring.h>
 #include <stdalign.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -22,13 +23,37 @@
 #include "memmap.h"
 
 /* Section 2.7: "Queue Size ... maximum 32768", a power of two. */
-#define VIRTQ_SIZE_MAX   32768
+#define VIRTQ_SIZE_MAX       32768
 
 /* A chain has at most "queue size" descriptors; some may straddle regions and need a second entry.
  */
-#define VIRTQ_IOV_SLACK  64
+#define VIRTQ_IOV_SLACK      64
 
-#define VIRTQ_CACHE_LINE 64
+#define VIRTQ_CACHE_LINE     64
+
+/*
+ * The DAX window, where buffers may lie that are in no memory region. base is found and forgotten
+ * while queues run; the rest stays.
+ */
+#define VIRTQ_WINDOW_NOWHERE UINT64_MAX
+
+struct virtq_window {
+    _Atomic uint64_t base; /* guest address; VIRTQ_WINDOW_NOWHERE: not known */
+    uint64_t size;         /* bytes; 0: there is none */
+    char *host;            /* fuse_server_window() */
+};
+
+/* Where [address, address + size) of guest memory is, if it lies in the window; else NULL. */
+static inline char *virtq_window_find(const struct virtq_window *window, uint64_t address,
+                                      uint64_t size)
+{
+    uint64_t base = atomic_load_explicit(&window->base, memory_order_relaxed);
+    uint64_t offset = address - base;
+
+    if (base == VIRTQ_WINDOW_NOWHERE || offset >= window->size || size > window->size - offset)
+        return NULL;
+    return window->host + offset;
+}
 
 /* Where the ring is; user addresses of the front-end. */
 struct virtq_layout {
@@ -72,8 +97,9 @@ struct virtq {
     /* Fixed while the ring runs. */
     const struct virtq_ops *ops;
     struct virtq_layout layout;
-    bool event_idx; /* VIRTIO_F_EVENT_IDX was negotiated */
-    bool indirect;  /* VIRTIO_F_INDIRECT_DESC was negotiated */
+    bool event_idx;                    /* VIRTIO_F_EVENT_IDX was negotiated */
+    bool indirect;                     /* VIRTIO_F_INDIRECT_DESC was negotiated */
+    const struct virtq_window *window; /* NULL: no memory but the regions */
 
     /* Written by attach only, with both locks. */
     const struct memmap *memory; /* borrowed from the queue */
@@ -94,6 +120,12 @@ struct virtq {
 
 /* Describes the ring; nothing is touched before virtq_attach(). features: the negotiated bits. */
 void virtq_init(struct virtq *vq, const struct virtq_layout *layout, uint64_t features);
+
+/*
+ * From now on a buffer in no region does not break the ring: see struct fuse_chain. Before
+ * virtq_begin(). window is borrowed; NULL is fine.
+ */
+void virtq_set_window(struct virtq *vq, const struct virtq_window *window);
 
 /*
  * Finds the ring in a memory snapshot, which must live until the next attach. May be called again

@@ -104,7 +104,33 @@ struct walk {
     unsigned readable;
     unsigned writable;
     uint64_t bytes;
+    bool in_window;
+    bool unreachable;
 };
+
+/*
+ * A buffer that is not in guest memory may be in the DAX window, where the front-end has put pages
+ * of files for the driver's use. One that is not, or not all of it, costs its request only: what is
+ * where changes all the time, and not by the will of who offered the buffer. Returns how many
+ * entries were filled, or -EBADMSG.
+ */
+static int add_beyond(struct virtq *vq, struct virtq_slot *slot, unsigned filled, struct walk *walk,
+                      const struct vring_desc *desc)
+{
+    if (!vq->window)
+        return broken(vq, "a descriptor outside guest memory");
+
+    char *host = virtq_window_find(vq->window, desc->addr, desc->len);
+    if (!host) {
+        walk->unreachable = true;
+        return 0;
+    }
+    if (filled == slot->iov_max)
+        return broken(vq, "a chain over too many memory regions");
+    walk->in_window = true;
+    slot->iov[filled] = (struct iovec){.iov_base = host, .iov_len = desc->len};
+    return 1;
+}
 
 /* Adds one buffer to the slot's lists. Returns 0 or -EBADMSG. */
 static int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct walk *walk,
@@ -124,7 +150,9 @@ static int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct walk *wa
     if (count == -E2BIG)
         return broken(vq, "a chain over too many memory regions");
     if (count < 0)
-        return broken(vq, "a descriptor outside guest memory");
+        count = add_beyond(vq, slot, filled, walk, desc);
+    if (count < 0)
+        return count;
     if (writable)
         walk->writable += (unsigned)count;
     else
@@ -232,6 +260,8 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
         .readable_count = walk.readable,
         .writable = slot->iov + walk.readable,
         .writable_count = walk.writable,
+        .in_window = walk.in_window,
+        .unreachable = walk.unreachable,
     };
     return 1;
 }

@@ -79,6 +79,8 @@ static const struct vu_row rows[] = {
      VU_ALWAYS, VU_RING_NONE, VU_QUIESCE_NONE, VU_ACK},
     {ROW(GET_STATUS, vu_get_status), NOTHING, NO_FDS, PROTOCOL(STATUS),
      VU_ALWAYS, VU_RING_NONE, VU_QUIESCE_NONE, VU_REPLY},
+    {ROW(GET_SHMEM_CONFIG, vu_get_shmem_config), NOTHING, NO_FDS, PROTOCOL(SHMEM),
+     VU_ALWAYS, VU_RING_NONE, VU_QUIESCE_NONE, VU_REPLY},
 };
 /* clang-format on */
 

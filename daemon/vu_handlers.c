@@ -85,7 +85,11 @@ int vu_set_mem_table(struct vu_call *call)
     /* An aligned copy: the message is packed. */
     struct vu_memory_region regions[VU_MEM_TABLE_REGIONS];
     memcpy(regions, table->regions, sizeof(regions));
-    int rc = memmap_new_table(call->device->memory, regions, call->msg->fds, table->count, &memory);
+    int fds[VU_MEM_TABLE_REGIONS];
+    memcpy(fds, call->msg->fds, sizeof(fds));
+    unsigned count = dax_window_filter(&call->device->dax, regions, fds, table->count);
+
+    int rc = memmap_new_table(call->device->memory, regions, fds, count, &memory);
     if (rc < 0)
         return rc;
     device_set_memory(call->device, memory);
@@ -103,6 +107,8 @@ int vu_add_mem_reg(struct vu_call *call)
     struct vu_memory_region region = call->msg->payload.single.region;
     struct memmap *memory = NULL;
 
+    if (dax_window_filter(&call->device->dax, &region, call->msg->fds, 1) == 0)
+        return 0;
     int rc = memmap_new_added(call->device->memory, &region, call->msg->fds[0], &memory);
     if (rc < 0)
         return rc;
@@ -116,6 +122,9 @@ int vu_rem_mem_reg(struct vu_call *call)
     struct memmap *memory = NULL;
 
     int rc = memmap_new_removed(call->device->memory, &region, &memory);
+    /* What was not added need not be there. */
+    if (rc == -ENOENT && dax_window_covers(&call->device->dax, &region))
+        return 0;
     if (rc < 0)
         return rc;
     device_set_memory(call->device, memory);
@@ -249,7 +258,7 @@ int vu_set_vring_enable(struct vu_call *call)
 
 int vu_set_backend_req_fd(struct vu_call *call)
 {
-    return backchan_set(&call->device->backchan, vu_msg_take_fd(call->msg, 0));
+    return backchan_open(&call->device->backchan, vu_msg_take_fd(call->msg, 0));
 }
 
 /* "back-end uses zero length of payload to indicate an error". */
@@ -302,6 +311,7 @@ int vu_set_status(struct vu_call *call)
             return rc;
         for (unsigned i = 0; i < device->queue_count; i++)
             device_end_ring(&device->queues[i]);
+        dax_window_forget_place(&device->dax);
         atomic_store(&device->needs_reset, false);
     }
     device->status = (uint8_t)status & ~VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -313,5 +323,16 @@ int vu_get_status(struct vu_call *call)
     call->reply.u64 = call->device->status;
     if (atomic_load(&call->device->needs_reset))
         call->reply.u64 |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    return 0;
+}
+
+int vu_get_shmem_config(struct vu_call *call)
+{
+    struct vu_shmem_config *config = &call->reply.shmem;
+
+    config->sizes[DAX_SHMID] = call->device->settings->dax_window;
+    config->count = config->sizes[DAX_SHMID] ? 1 : 0;
+    call->reply_size = sizeof(*config);
+    call->device->dax.config_asked = true;
     return 0;
 }

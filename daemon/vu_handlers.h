@@ -14,9 +14,9 @@
 struct vu_call {
     struct device *device;
     struct vu_msg *msg;
-    struct queue *queue;    /* the one that the row's index column names, else NULL */
-    union vu_payload reply; /* for rows with a reply: filled by the handler */
-    uint32_t reply_size;    /* preset to 8 */
+    struct queue *queue;          /* the one that the row's index column names, else NULL */
+    union vu_reply_payload reply; /* for rows with a reply: filled by the handler */
+    uint32_t reply_size;          /* preset to 8 */
 };
 
 /* Returns 0, or a negative errno: the request is refused and nothing has changed. */
@@ -47,5 +47,6 @@ vu_handler vu_set_config;
 vu_handler vu_reset_device;
 vu_handler vu_set_status;
 vu_handler vu_get_status;
+vu_handler vu_get_shmem_config;
 
 #endif

@@ -50,11 +50,7 @@ static int adopt_fds(struct vu_msg *msg, struct cmsghdr *cmsg)
     return rc;
 }
 
-/*
- * One recvmsg(): up to size bytes to data, descriptors to msg. Never blocks.
- * Returns the number of bytes (0: the peer left), or a negative errno.
- */
-static ssize_t receive_piece(int socket_fd, struct vu_msg *msg, void *data, size_t size)
+ssize_t vu_msg_receive_piece(int socket_fd, struct vu_msg *msg, void *data, size_t size)
 {
     union {
         char bytes[CMSG_SPACE(VU_FDS_MAX * sizeof(int))];
@@ -99,7 +95,7 @@ static int receive_all(int socket_fd, int stop_fd, struct vu_msg *msg, void *dat
         if (rc < 0)
             return rc;
 
-        ssize_t got = receive_piece(socket_fd, msg, (char *)data + done, size - done);
+        ssize_t got = vu_msg_receive_piece(socket_fd, msg, (char *)data + done, size - done);
         if (got == -EAGAIN || got == -EINTR)
             continue;
         if (got < 0)
@@ -140,18 +136,17 @@ int vu_msg_receive(int socket_fd, int stop_fd, struct vu_msg *msg)
     return rc < 0 ? rc : 1;
 }
 
-int vu_msg_reply(int socket_fd, int stop_fd, uint32_t request, const union vu_payload *payload,
-                 uint32_t size)
+int vu_msg_reply(int socket_fd, int stop_fd, uint32_t request,
+                 const union vu_reply_payload *payload, uint32_t size)
 {
     struct {
         struct vu_header header;
-        union vu_payload payload;
-    } __attribute__((packed)) reply = {
-        .header = {.request = request, .flags = VU_VERSION | VU_FLAG_REPLY, .size = size},
-    };
+        union vu_reply_payload payload;
+    } __attribute__((packed)) reply;
     size_t total = sizeof(reply.header) + size;
     size_t done = 0;
 
+    reply.header = (struct vu_header){request, VU_VERSION | VU_FLAG_REPLY, size};
     memcpy(&reply.payload, payload, size);
     while (done < total) {
         int rc = vu_msg_wait(socket_fd, stop_fd, POLLOUT);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vu_proto.h"
 
@@ -51,8 +52,15 @@ int vu_msg_wait(int socket_fd, int stop_fd, short events);
  * follow. Waits for room in the socket unless stop_fd becomes readable.
  * Returns 0, -ECANCELED (stop) or a negative errno of the socket.
  */
-int vu_msg_reply(int socket_fd, int stop_fd, uint32_t request, const union vu_payload *payload,
-                 uint32_t size);
+int vu_msg_reply(int socket_fd, int stop_fd, uint32_t request,
+                 const union vu_reply_payload *payload, uint32_t size);
+
+/*
+ * One recvmsg(): up to size bytes to data, descriptors to msg, which must be valid. Never blocks.
+ * Returns the number of bytes (0: the peer left), or a negative errno: -EAGAIN, -EINTR; -EPROTO for
+ * more than VU_FDS_MAX descriptors with one message.
+ */
+ssize_t vu_msg_receive_piece(int socket_fd, struct vu_msg *msg, void *data, size_t size);
 
 /* Takes descriptor number i out of the message; -1 if there is none. The caller owns it. */
 int vu_msg_take_fd(struct vu_msg *msg, unsigned i);

@@ -37,6 +37,16 @@ enum vu_request {
     VU_REM_MEM_REG = 38,
     VU_SET_STATUS = 39,
     VU_GET_STATUS = 40,
+    VU_GET_SHMEM_CONFIG = 44,
+};
+
+/* "Back-end message types": those that this back-end sends. */
+enum vu_backend_request {
+    VU_BACKEND_FS_MAP = 6, /* this and the next were never in the document */
+    VU_BACKEND_FS_UNMAP = 7,
+    VU_BACKEND_SHARED_OBJECT_LOOKUP = 8,
+    VU_BACKEND_SHMEM_MAP = 9,
+    VU_BACKEND_SHMEM_UNMAP = 10,
 };
 
 /* "Protocol features": bit numbers. */
@@ -49,6 +59,8 @@ enum vu_protocol_feature {
     VU_PROTOCOL_F_RESET_DEVICE = 13,
     VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15,
     VU_PROTOCOL_F_STATUS = 16,
+    VU_PROTOCOL_F_SHARED_OBJECT = 18,
+    VU_PROTOCOL_F_SHMEM = 22,
 };
 
 #define VU_BIT(bit)            (UINT64_C(1) << (bit))
@@ -122,6 +134,45 @@ struct vu_config {
 
 #define VU_CONFIG_HEADER_SIZE 12
 
+/* "VIRTIO Shared Memory Region configuration": the reply to GET_SHMEM_CONFIG. */
+#define VU_SHMEM_REGIONS_MAX  256
+
+struct vu_shmem_config {
+    uint32_t count; /* of sizes that are not 0 */
+    uint32_t padding;
+    uint64_t sizes[VU_SHMEM_REGIONS_MAX]; /* by shmid, in bytes */
+} __attribute__((packed));
+
+/* "MMAP request": SHMEM_MAP, with one descriptor, and SHMEM_UNMAP. */
+#define VU_SHMEM_MAP_RW UINT64_C(1)
+
+struct vu_shmem_map {
+    uint8_t shmid;
+    uint8_t padding[7];
+    uint64_t fd_offset;
+    uint64_t shm_offset;
+    uint64_t length;
+    uint64_t flags;
+} __attribute__((packed));
+
+/* FS_MAP, with one descriptor, and FS_UNMAP: entries of length 0 count for nothing. */
+#define VU_FS_MAP_ENTRIES 8
+#define VU_FS_MAP_READ    UINT64_C(1)
+#define VU_FS_MAP_WRITE   UINT64_C(2)
+
+struct vu_fs_map {
+    uint64_t fd_offset[VU_FS_MAP_ENTRIES];
+    uint64_t cache_offset[VU_FS_MAP_ENTRIES];
+    uint64_t length[VU_FS_MAP_ENTRIES];
+    uint64_t flags[VU_FS_MAP_ENTRIES];
+} __attribute__((packed));
+
+/* "VhostUserShared": SHARED_OBJECT_LOOKUP. */
+struct vu_shared_object {
+    uint8_t uuid[16];
+} __attribute__((packed));
+
+/* The largest of these is the largest payload that is taken. */
 union vu_payload {
     uint64_t u64;
     struct vu_vring_state state;
@@ -129,6 +180,14 @@ union vu_payload {
     struct vu_memory_table memory;
     struct vu_single_region single;
     struct vu_config config;
+};
+
+/* What replies carry. */
+union vu_reply_payload {
+    uint64_t u64;
+    struct vu_vring_state state;
+    struct vu_config config;
+    struct vu_shmem_config shmem;
 };
 
 #endif

@@ -50,6 +50,17 @@ void fuse_server_reset(struct fuse_server *server)
     (void)server;
 }
 
+void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper *mapper)
+{
+    (void)server, (void)mapper;
+}
+
+char *fuse_server_window(const struct fuse_server *server)
+{
+    (void)server;
+    return NULL;
+}
+
 int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *hooks,
                     struct fuse_thread **ret_thread)
 {

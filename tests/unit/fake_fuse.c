@@ -10,7 +10,9 @@
 
 #include "fuse_server.h"
 
-atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad;
+atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
+struct dax_mapper fake_mapper;
+char *fake_window;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
@@ -25,6 +27,7 @@ void fake_clear(void)
     fake_runs = 0;
     fake_resets = 0;
     fake_bad = 0;
+    fake_mappers = 0;
     pthread_mutex_lock(&lock);
     is_released = false;
     pthread_mutex_unlock(&lock);
@@ -140,6 +143,21 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     size_t length = run(thread, chain);
     fake_inside--;
     return length;
+}
+
+void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper *mapper)
+{
+    (void)server;
+    if (fake_inside)
+        fake_bad++;
+    fake_mapper = mapper ? *mapper : (struct dax_mapper){0};
+    fake_mappers++;
+}
+
+char *fuse_server_window(const struct fuse_server *server)
+{
+    (void)server;
+    return fake_window;
 }
 
 void fuse_server_reset(struct fuse_server *server)

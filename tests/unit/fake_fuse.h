@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "dax_mapper.h"
+
 enum fake_command {
     FAKE_ECHO = 1,  /* copies the data that follows into the reply */
     FAKE_SLEEP = 2, /* argument: microseconds; replies with the command's 8 bytes */
@@ -22,11 +24,14 @@ struct fake_request {
     uint32_t argument;
 };
 
-extern atomic_uint fake_runs;    /* requests begun */
-extern atomic_uint fake_resets;  /* fuse_server_reset() calls */
-extern atomic_uint fake_threads; /* that exist now */
-extern atomic_uint fake_inside;  /* requests running now */
-extern atomic_uint fake_bad;     /* reset while a request was running */
+extern atomic_uint fake_runs;         /* requests begun */
+extern atomic_uint fake_resets;       /* fuse_server_reset() calls */
+extern atomic_uint fake_threads;      /* that exist now */
+extern atomic_uint fake_inside;       /* requests running now */
+extern atomic_uint fake_bad;          /* reset, or another mapper, while a request was running */
+extern atomic_uint fake_mappers;      /* fuse_server_set_mapper() calls */
+extern struct dax_mapper fake_mapper; /* the last one; all zero: none */
+extern char *fake_window;             /* what fuse_server_window() answers; NULL at the begin */
 
 void fake_clear(void);   /* all counters to 0, blocks again */
 void fake_release(void); /* lets all blocked requests go on, now and later */

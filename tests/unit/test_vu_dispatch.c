@@ -46,7 +46,7 @@ static void table_is_sound(void)
         if (row->quiesce == VU_QUIESCE_RING)
             CHECK(row->ring != VU_RING_NONE);
     }
-    CHECK_EQ(rows, 25);
+    CHECK_EQ(rows, 26);
 }
 
 static void what_is_offered(void)
@@ -96,6 +96,54 @@ static void config_with_tag(void)
     CHECK_EQ(front_send(&front, VU_GET_CONFIG, 0, &config, 12 + 10, NULL, 0), 0);
     CHECK_EQ(front_receive(&front, VU_GET_CONFIG, &config, sizeof(config)), 0);
     CHECK(front_ask(&front, VU_SET_CONFIG, &config, 12 + 11, NULL, 0) > 0);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* Protocol features by protocol and tag; MEM_SLOTS and SHMEM never both. */
+static void what_a_window_adds(void)
+{
+    static const struct {
+        enum dax_protocol protocol;
+        const char *tag;
+        int64_t offered;
+    } cases[] = {
+        {DAX_PROTOCOL_AUTO, "x", 0x452629},  {DAX_PROTOCOL_SHMEM, "x", 0x452629},
+        {DAX_PROTOCOL_FS_MAP, "x", 0x1a629}, {DAX_PROTOCOL_AUTO, NULL, 0x1a429},
+        {DAX_PROTOCOL_SHMEM, NULL, 0x1a429}, {DAX_PROTOCOL_FS_MAP, NULL, 0x1a429},
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct front front;
+
+        front_init(&front);
+        front.settings.tag = (char *)(uintptr_t)cases[i].tag;
+        front.settings.dax_window = DAX_RANGE_SIZE;
+        front.settings.dax_protocol = cases[i].protocol;
+        CHECK_EQ(front_start(&front), 0);
+        CHECK_EQ(front_get(&front, VU_GET_PROTOCOL_FEATURES), cases[i].offered);
+        CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    }
+}
+
+static void shmem_config(void)
+{
+    static struct vu_shmem_config config;
+    struct front front;
+    char tag[] = "x";
+
+    front_init(&front);
+    front.settings.tag = tag;
+    front.settings.dax_window = UINT64_C(8) << 30;
+    CHECK_EQ(front_start(&front), 0);
+    CHECK_EQ(front_negotiate(&front, BASIC), 0);
+    CHECK_EQ(front_send(&front, VU_GET_SHMEM_CONFIG, 0, NULL, 0, NULL, 0), 0);
+    CHECK_EQ(front_receive(&front, VU_GET_SHMEM_CONFIG, &config, sizeof(config)), 2056);
+    CHECK_EQ(config.count, 1);
+    CHECK_EQ(config.sizes[0], INT64_C(8) << 30);
+    for (unsigned i = 1; i < 256; i++)
+        CHECK_EQ(config.sizes[i], 0);
+    /* With it there are no single regions. */
+    CHECK(front_ask(&front, VU_GET_MAX_MEM_SLOTS, NULL, 0, NULL, 0) < 0);
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
@@ -163,6 +211,7 @@ static void illegal_without_ack_closes(void)
     closes_on(99, 0, NULL, 0, true);
     closes_on(0, 0, NULL, 0, true);
     closes_on(VU_GET_QUEUE_NUM, 0, NULL, 0, false);
+    closes_on(VU_GET_SHMEM_CONFIG, 0, NULL, 0, true); /* not negotiated: no window */
     /* need_reply counts only after REPLY_ACK was negotiated. */
     closes_on(VU_SET_FEATURES, VU_FLAG_NEED_REPLY, &value, 8, false);
     closes_on(VU_SET_OWNER, VU_FLAG_REPLY, NULL, 0, true);
@@ -412,6 +461,8 @@ int main(void)
     RUN(table_is_sound);
     RUN(what_is_offered);
     RUN(config_with_tag);
+    RUN(what_a_window_adds);
+    RUN(shmem_config);
     RUN(rows_are_enforced);
     RUN(illegal_without_ack_closes);
     RUN(features_gate_requests);
