@@ -123,6 +123,21 @@ static int run_inside(struct fuse_req *req, const struct opcode_row *row)
     return error;
 }
 
+/*
+ * Buffers that are not where we can use them are no longer in the chain: what is left of it tells
+ * the guest so. Inside an epoch of its own, as inodes are looked for.
+ */
+static int reach_window(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    int error = 0;
+    if (chain->in_window) {
+        epoch_enter(thread->server->epochs, thread->epoch);
+        error = dax_reach(thread, chain);
+        epoch_leave(thread->server->epochs, thread->epoch);
+    }
+    return chain->unreachable ? -EFAULT : error;
+}
+
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     struct fuse_req req;
@@ -132,10 +147,13 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     req.tail = NULL;
     req.tail_left = 0;
     req.header.unique = 0;
+    int reached = reach_window(thread, chain);
     wire_in_start(&req.in, chain->readable, chain->readable_count);
     wire_out_start(&req.out, chain->writable, chain->writable_count);
 
     int error = take_header(&req);
+    if (!error)
+        error = reached;
     if (error)
         return wire_out_finish(&req.out, req.header.unique, error);
     const struct opcode_row *row = row_of(req.header.opcode);

@@ -27,9 +27,10 @@ static int reply_attributes(struct fuse_req *req, int fd)
         return error;
     struct fuse_attr_out out = {
         .attr_valid = cachepol_seconds(req->server->settings),
-        .attr = wire_attr(&attributes),
+        .attr = wire_attr(req->server, req->inode, &attributes),
     };
-    return req_reply(req, out);
+    error = dax_tell(req->thread, req->inode, &attributes);
+    return error ? error : req_reply(req, out);
 }
 
 int op_getattr(struct fuse_req *req)
@@ -87,11 +88,14 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
 
     bool kill = in->valid & FATTR_KILL_SUIDGID;
     int error = host_cred_fsetid(&req->thread->cred, !kill);
-    if (error)
-        return error;
-    if (file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
-        return host_truncate(file->fd, (off_t)in->size);
-    return host_truncate_path(fd, (off_t)in->size);
+    if (!error)
+        error = dax_before_resize(req->thread, req->inode, in->size);
+    if (!error && file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
+        error = host_truncate(file->fd, (off_t)in->size);
+    else if (!error)
+        error = host_truncate_path(fd, (off_t)in->size);
+    int mapped = dax_after(req->thread, req->inode);
+    return error ? error : mapped;
 }
 
 static int set_times(const struct fuse_setattr_in *in, int fd)

@@ -201,10 +201,12 @@ static int reply_creation(struct fuse_req *req, const struct creation *creation)
         struct fuse_entry_out entry;
         struct fuse_open_out open;
     } out = {
-        .entry = wire_entry(server, nodeid, &creation->attributes, creation->submount),
+        .entry = wire_entry(server, creation->inode, &creation->attributes, creation->submount),
         .open = {.fh = creation->fh, .open_flags = cachepol_open_file(server->settings)},
     };
-    int error = req_reply(req, out);
+    int error = dax_tell(req->thread, creation->inode, &creation->attributes);
+    if (!error)
+        error = req_reply(req, out);
     if (error)
         handle_release(server->handles, HANDLE_FILE, creation->fh, nodeid);
     return error;

@@ -119,8 +119,12 @@ static struct fuse_entry_out look_up(struct fuse_req *req, const struct host_dir
                     : inode_lookup(thread, req->inode, entry->name, &inode, &attributes, &submount);
     while (thread->temporary_count > mark)
         close(thread->temporary[--thread->temporary_count]);
-    if (!error)
-        return wire_entry(req->server, inode_id(req->server->inodes, inode), &attributes, submount);
+    if (!error) {
+        error = dax_tell(thread, inode, &attributes);
+        if (!error)
+            return wire_entry(req->server, inode, &attributes, submount);
+        inode_forget(thread, inode_id(req->server->inodes, inode), 1);
+    }
     return (struct fuse_entry_out){
         .attr.ino = entry->ino,
         .attr.mode = DTTOIF(entry->type),

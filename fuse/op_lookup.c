@@ -20,8 +20,10 @@ int op_reply_entry(struct fuse_req *req, const char *name)
         return error;
 
     uint64_t nodeid = inode_id(req->server->inodes, inode);
-    struct fuse_entry_out entry = wire_entry(req->server, nodeid, &attributes, submount);
-    error = req_reply(req, entry);
+    struct fuse_entry_out entry = wire_entry(req->server, inode, &attributes, submount);
+    error = dax_tell(req->thread, inode, &attributes);
+    if (!error)
+        error = req_reply(req, entry);
     if (error)
         inode_forget(req->thread, nodeid, 1);
     return error;

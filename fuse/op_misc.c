@@ -75,6 +75,8 @@ int op_syncfs(struct fuse_req *req)
     autoclose int fd = -1;
     int error = inode_open(req->thread, req->inode, O_RDONLY | O_NONBLOCK, &fd);
     if (!error)
+        error = dax_flush_all(req->thread);
+    if (!error)
         error = req_step_out(req, NULL, 0);
     return error ? error : host_sync_fs(fd);
 }

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "cachepol.h"
 #include "host_io.h"
+#include "log.h"
 #include "scope.h"
 #include "server.h"
 
@@ -32,6 +34,18 @@ int op_open_flags(const struct fuse_server *server, uint32_t wanted)
     return flags;
 }
 
+/* Opening a file that is in the DAX window may cut it there. */
+static int open_mapped(struct fuse_req *req, struct inode *inode, int flags, int *ret_fd)
+{
+    if (!(flags & O_TRUNC))
+        return inode_open(req->thread, inode, flags, ret_fd);
+    int error = dax_before_resize(req->thread, inode, 0);
+    if (!error)
+        error = inode_open(req->thread, inode, flags, ret_fd);
+    int mapped = dax_after(req->thread, inode);
+    return error ? error : mapped;
+}
+
 /* Opens with one descriptor of the budget, which then belongs to the handle. */
 static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_kind kind, int flags,
                         uint64_t *ret_fh)
@@ -41,7 +55,7 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
     if (error)
         return error;
     autoclose int fd = -1;
-    error = inode_open(req->thread, inode, flags, &fd);
+    error = open_mapped(req, inode, flags, &fd);
     if (!error)
         error = handle_new(server->handles, kind, fd, (uint32_t)flags,
                            inode_id(server->inodes, inode), ret_fh);
@@ -100,6 +114,13 @@ int op_opendir(struct fuse_req *req)
 
 int op_release(struct fuse_req *req)
 {
+    struct inode *inode;
+    if (inode_get(req->server->inodes, req->header.nodeid, &inode) == 0) {
+        int error = dax_before(req->thread, inode, 0);
+        if (error)
+            log_limited(LOG_LEVEL_WARN, "DAX: the end of a file cannot be written: %s",
+                        strerrordesc_np(-error));
+    }
     return handle_release(req->server->handles, HANDLE_FILE, req->args.release.fh,
                           req->header.nodeid);
 }
@@ -116,6 +137,8 @@ int op_flush(struct fuse_req *req)
     struct handle *handle;
     int error = handle_get(req->server->handles, HANDLE_FILE, req->args.flush.fh,
                            req->header.nodeid, &handle);
+    if (!error)
+        error = dax_before(req->thread, req->inode, 0);
     return error ? error : host_flush(handle->fd);
 }
 
@@ -124,6 +147,9 @@ static int sync_handle(struct fuse_req *req, enum handle_kind kind)
     const struct fuse_fsync_in *in = &req->args.fsync;
     struct handle *handle;
     int error = handle_get(req->server->handles, kind, in->fh, req->header.nodeid, &handle);
+    if (error)
+        return error;
+    error = dax_before(req->thread, req->inode, 0);
     if (error)
         return error;
     int fd = handle->fd;

@@ -51,6 +51,9 @@ int op_read(struct fuse_req *req)
     struct iovec *pieces;
     unsigned count;
     size_t size = in->size < req->out.room ? in->size : req->out.room;
+    error = dax_before(req->thread, req->inode, 0);
+    if (error)
+        return error;
     error = wire_out_pieces(&req->out, size, &pieces, &count);
     size_t length;
     if (!error)
@@ -85,8 +88,15 @@ int op_write(struct fuse_req *req)
     unsigned count;
     error = wire_in_pieces(&req->in, in->size, &pieces, &count);
     size_t length;
+    bool append = appends(req, in);
     if (!error)
-        error = host_write(handle->fd, pieces, count, (off_t)in->offset, appends(req, in), &length);
+        error = dax_before(req->thread, req->inode, append ? INT64_MAX : in->offset + in->size);
+    if (!error)
+        error = host_write(handle->fd, pieces, count, (off_t)in->offset, append, &length);
+    if (error)
+        return error;
+    dax_note_growth(req->thread, req->inode);
+    error = dax_after(req->thread, req->inode);
     if (error)
         return error;
     struct fuse_write_out out = {.size = (uint32_t)length};

@@ -46,6 +46,18 @@ static bool is_known_mode(uint32_t mode)
     }
 }
 
+/* After a call outside the epoch: the window shows what it has done to the file. */
+static int show_change(struct fuse_req *req, uint64_t nodeid)
+{
+    struct inode *inode;
+    if (!req->server->dax)
+        return 0;
+    epoch_enter(req->server->epochs, req->thread->epoch);
+    if (inode_get(req->server->inodes, nodeid, &inode) < 0)
+        return 0; /* forgotten meanwhile: nobody is looking */
+    return dax_after(req->thread, inode);
+}
+
 int op_fallocate(struct fuse_req *req)
 {
     const struct fuse_fallocate_in *in = &req->args.fallocate;
@@ -59,10 +71,15 @@ int op_fallocate(struct fuse_req *req)
         return -EINVAL;
     error = keep_or_kill_suid(req);
     if (!error)
+        error = dax_before(req->thread, req->inode,
+                           in->mode & FALLOC_FL_KEEP_SIZE ? 0 : in->offset + in->length);
+    if (!error)
         error = req_step_out(req, (int *[]){&fd}, 1);
     if (error)
         return error;
-    return host_allocate(fd, (int)in->mode, (off_t)in->offset, (off_t)in->length);
+    error = host_allocate(fd, (int)in->mode, (off_t)in->offset, (off_t)in->length);
+    int mapped = show_change(req, req->header.nodeid);
+    return error ? error : mapped;
 }
 
 /*
@@ -87,6 +104,9 @@ int op_lseek(struct fuse_req *req)
         return -EINVAL;
     }
     off_t offset;
+    error = dax_before(req->thread, req->inode, 0);
+    if (error)
+        return error;
     error = host_seek(fd, (off_t)in->offset, (int)in->whence, &offset);
     if (error)
         return error;
@@ -106,14 +126,23 @@ int op_copy_file_range(struct fuse_req *req)
         return error;
     if (in->flags || in->off_in > INT64_MAX || in->off_out > INT64_MAX)
         return -EINVAL;
+    size_t length = in->len < COPY_MAX ? (size_t)in->len : COPY_MAX;
+    struct inode *target;
     error = keep_or_kill_suid(req);
+    if (!error)
+        error = inode_get(req->server->inodes, in->nodeid_out, &target);
+    if (!error)
+        error = dax_before(req->thread, req->inode, 0);
+    if (!error)
+        error = dax_before(req->thread, target, in->off_out + length);
     if (!error)
         error = req_step_out(req, (int *[]){&from, &to}, 2);
     if (error)
         return error;
 
-    size_t length = in->len < COPY_MAX ? (size_t)in->len : COPY_MAX;
     error = host_copy_range(from, (off_t)in->off_in, to, (off_t)in->off_out, length, &length);
+    if (!error)
+        error = show_change(req, in->nodeid_out);
     if (error)
         return error;
     struct fuse_write_out out = {.size = (uint32_t)length};

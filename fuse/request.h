@@ -56,6 +56,8 @@ struct fuse_req {
         struct fuse_copy_file_range_in copy_file_range;
         struct fuse_syncfs_in syncfs;
         struct fuse_init_in init;
+        struct fuse_setupmapping_in setupmapping;
+        struct fuse_removemapping_in removemapping;
     } args;
 
     /* F_TAIL: what follows the arguments, in private memory, not terminated. */

@@ -32,8 +32,8 @@ static int budget_init(struct fd_budget *budget)
 
 static int tables_init(struct fuse_server *server, int share_fd)
 {
-    size_t size =
-        (size_t)INODES_MAX * sizeof(struct inode) + (size_t)HANDLES_MAX * sizeof(struct handle);
+    size_t size = (size_t)INODES_MAX * sizeof(struct inode) +
+                  (size_t)HANDLES_MAX * sizeof(struct handle) + dax_arena_size(server->settings);
     int error = arena_new(size, &server->arena);
     if (!error)
         error = epochs_new(FUSE_THREADS_MAX, &server->epochs);
@@ -84,7 +84,7 @@ void fuse_server_free(struct fuse_server *server)
 {
     if (!server)
         return;
-    if (server->handles && server->inodes)
+    if (server->handles && server->inodes && server->session.ready)
         fuse_server_reset(server);
     epochs_free(server->epochs);
     dax_free(server->dax);
@@ -97,7 +97,16 @@ void fuse_server_free(struct fuse_server *server)
 
 void fuse_server_reset(struct fuse_server *server)
 {
-    session_end(server);
+    struct fuse_thread *thread;
+    int error = fuse_thread_new(server, NULL, &thread);
+    if (error) {
+        log_error("the guest cannot be forgotten: %s", strerror(-error));
+        return;
+    }
+    epoch_enter(server->epochs, thread->epoch);
+    session_end(thread, false);
+    epoch_leave(server->epochs, thread->epoch);
+    fuse_thread_free(thread);
     epoch_reclaim(server->epochs);
 }
 

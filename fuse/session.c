@@ -37,9 +37,11 @@ static uint64_t wanted_flags(const struct settings *settings)
     return flags;
 }
 
-void session_end(struct fuse_server *server)
+void session_end(struct fuse_thread *thread, bool unmap)
 {
+    struct fuse_server *server = thread->server;
     atomic_store_explicit(&server->session.ready, false, memory_order_release);
+    dax_end(thread, unmap);
     handle_release_all(server->handles);
     inode_forget_all(server->inodes);
 }
@@ -71,8 +73,9 @@ int op_init(struct fuse_req *req)
     }
 
     /* A guest that restarts without DESTROY: whatever it knew, it knows no more. */
-    session_end(server);
-    uint64_t flags = ((uint64_t)in.flags2 << 32 | in.flags) & wanted_flags(server->settings);
+    session_end(req->thread, false);
+    uint64_t flags = ((uint64_t)in.flags2 << 32 | in.flags) &
+                     (wanted_flags(server->settings) | dax_init_flags(server));
     struct session *session = &server->session;
     uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
@@ -87,6 +90,7 @@ int op_init(struct fuse_req *req)
         .max_write = max_write,
         .max_pages = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE / PAGE_BYTES : 0,
         .time_gran = 1,
+        .map_alignment = flags & FUSE_MAP_ALIGNMENT ? DAX_RANGE_SHIFT : 0,
     };
     int error = req_reply(req, out);
     if (error)
@@ -99,7 +103,7 @@ int op_init(struct fuse_req *req)
 
 int op_destroy(struct fuse_req *req)
 {
-    session_end(req->server);
+    session_end(req->thread, true);
     return 0;
 }
 

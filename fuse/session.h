@@ -20,10 +20,13 @@ struct session {
 /* Requests of this size are the largest that we serve: max_write and max_pages follow from it. */
 #define SESSION_MAX_WRITE (1u << 20)
 
-struct fuse_server;
+struct fuse_thread;
 
-/* Ends the session: the guest's handles and inodes are given up, and requests wait for INIT. */
-void session_end(struct fuse_server *server);
+/*
+ * Ends the session: the guest's mappings, handles and inodes are given up, and requests wait for
+ * INIT. unmap: as in dax_end().
+ */
+void session_end(struct fuse_thread *thread, bool unmap);
 
 static inline bool session_has(const struct session *session, uint64_t flag)
 {

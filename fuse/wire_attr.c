@@ -6,7 +6,8 @@
 #include "cachepol.h"
 #include "server.h"
 
-struct fuse_attr wire_attr(const struct statx *attributes)
+struct fuse_attr wire_attr(const struct fuse_server *server, struct inode *inode,
+                           const struct statx *attributes)
 {
     return (struct fuse_attr){
         .ino = attributes->stx_ino,
@@ -25,19 +26,20 @@ struct fuse_attr wire_attr(const struct statx *attributes)
         /* The wire has the 12:20 bit form, which is the low half of the C library's. */
         .rdev = (uint32_t)makedev(attributes->stx_rdev_major, attributes->stx_rdev_minor),
         .blksize = attributes->stx_blksize,
+        .flags = dax_attr_flags(server, inode, attributes),
     };
 }
 
-struct fuse_entry_out wire_entry(const struct fuse_server *server, uint64_t nodeid,
+struct fuse_entry_out wire_entry(const struct fuse_server *server, struct inode *inode,
                                  const struct statx *attributes, bool submount)
 {
     uint64_t seconds = cachepol_seconds(server->settings);
     struct fuse_entry_out entry = {
-        .nodeid = nodeid, /* has its generation inside: never used twice */
+        .nodeid = inode_id(server->inodes, inode), /* has its generation inside: never used twice */
         .generation = 0,
         .entry_valid = seconds,
         .attr_valid = seconds,
-        .attr = wire_attr(attributes),
+        .attr = wire_attr(server, inode, attributes),
     };
     if (submount && session_has(&server->session, FUSE_SUBMOUNTS))
         entry.attr.flags |= FUSE_ATTR_SUBMOUNT;

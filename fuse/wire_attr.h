@@ -13,14 +13,17 @@
 #include "fuse_abi.h"
 #include "fuse_server.h"
 
+struct inode;
+
 /* From statx(2) with STATX_BASIC_STATS. */
-struct fuse_attr wire_attr(const struct statx *attributes);
+struct fuse_attr wire_attr(const struct fuse_server *server, struct inode *inode,
+                           const struct statx *attributes);
 
 /*
  * The answer to a lookup. submount: another file system is mounted there, which the guest is to
  * mount as well; told only to a guest that negotiated FUSE_SUBMOUNTS.
  */
-struct fuse_entry_out wire_entry(const struct fuse_server *server, uint64_t nodeid,
+struct fuse_entry_out wire_entry(const struct fuse_server *server, struct inode *inode,
                                  const struct statx *attributes, bool submount);
 
 #endif

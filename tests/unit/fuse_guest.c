@@ -60,7 +60,10 @@ static void init(struct guest *guest)
         .minor = 38,
         .max_readahead = 1 << 17,
         .flags = (uint32_t)guest->init_flags,
+        .flags2 = (uint32_t)(guest->init_flags >> 32),
     };
+    if (in.flags2)
+        in.flags |= FUSE_INIT_EXT;
     if (guest_do(guest, FUSE_INIT, 0, in) != 0)
         errx(1, "INIT failed");
 }
@@ -75,6 +78,7 @@ void guest_start(struct guest *guest)
     if (fuse_server_new(&guest->settings, &fds, &guest->server) < 0 ||
         fuse_thread_new(guest->server, NULL, &guest->thread) < 0)
         errx(1, "no server");
+    fuse_server_set_mapper(guest->server, guest->mapper);
     init(guest);
 }
 

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The keeper: a thread that keeps tails in step with their files while the guest may be storing
+ * there, so that host and guest see each other's changes soon, also when neither says anything. It
+ * sleeps as long as there is no such tail.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dax_table.h"
+#include "log.h"
+#include "server.h"
+
+#define KEEPER_PERIOD_MS 50
+
+struct dax_keeper {
+    struct dax *dax;
+    struct fuse_thread *thread;
+    pthread_t handle;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stop;
+    bool wanted; /* there is a tail to look after, or was */
+};
+
+/* One range. Returns true when it has to be looked after. */
+static bool keep(struct dax_keeper *keeper, struct dax_range *range, uint64_t nodeid)
+{
+    struct dax *dax = keeper->dax;
+    struct fuse_server *server = dax->server;
+    struct inode *inode;
+    bool kept = false;
+    epoch_enter(server->epochs, keeper->thread->epoch);
+    if (inode_get(server->inodes, nodeid, &inode) == 0) {
+        struct dax_file file = DAX_FILE(keeper->thread, inode);
+        pthread_mutex_t *lock = dax_lock_of(dax, nodeid);
+        pthread_mutex_lock(lock);
+        kept = atomic_load(&range->nodeid) == nodeid && (range->flags & DAX_TAIL) &&
+               (range->flags & DAX_STORES);
+        struct statx now;
+        int error = kept ? dax_file_stat(&file, &now) : 0;
+        if (kept && !error)
+            error = dax_tail_pull(dax, range, &file, now.stx_size);
+        if (kept && !error)
+            error = dax_tail_push(dax, range, &file, &now);
+        if (error)
+            log_limited(LOG_LEVEL_WARN, "DAX: the end of a file cannot be kept in step: %s",
+                        strerrordesc_np(-error));
+        pthread_mutex_unlock(lock);
+        dax_file_close(&file);
+    }
+    epoch_leave(server->epochs, keeper->thread->epoch);
+    return kept;
+}
+
+static bool keep_all(struct dax_keeper *keeper)
+{
+    struct dax *dax = keeper->dax;
+    bool any = false;
+    uint32_t left = atomic_load(&dax->in_use);
+    for (uint32_t i = 0; i < dax->range_count && left; i++) {
+        uint64_t nodeid = atomic_load(&dax->ranges[i].nodeid);
+        if (nodeid == 0)
+            continue;
+        left--;
+        if (keep(keeper, &dax->ranges[i], nodeid))
+            any = true;
+    }
+    return any;
+}
+
+/* Called and left with the keeper's lock held. */
+static void nap(struct dax_keeper *keeper)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += KEEPER_PERIOD_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    while (!keeper->stop &&
+           pthread_cond_timedwait(&keeper->changed, &keeper->lock, &until) != ETIMEDOUT)
+        continue;
+}
+
+static void *keeper_main(void *argument)
+{
+    struct dax_keeper *keeper = argument;
+    pthread_setname_np(pthread_self(), "dax");
+    pthread_mutex_lock(&keeper->lock);
+    while (!keeper->stop) {
+        if (!keeper->wanted) {
+            pthread_cond_wait(&keeper->changed, &keeper->lock);
+            continue;
+        }
+        keeper->wanted = false;
+        nap(keeper);
+        if (keeper->stop)
+            break;
+        pthread_mutex_unlock(&keeper->lock);
+        bool any = keep_all(keeper);
+        pthread_mutex_lock(&keeper->lock);
+        if (any)
+            keeper->wanted = true;
+    }
+    pthread_mutex_unlock(&keeper->lock);
+    return NULL;
+}
+
+static void keeper_free(struct dax_keeper *keeper)
+{
+    fuse_thread_free(keeper->thread);
+    pthread_cond_destroy(&keeper->changed);
+    pthread_mutex_destroy(&keeper->lock);
+    free(keeper);
+}
+
+int dax_keeper_start(struct dax *dax)
+{
+    struct dax_keeper *keeper = calloc(1, sizeof(*keeper));
+    if (!keeper)
+        return -ENOMEM;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&keeper->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&keeper->lock, NULL);
+    keeper->dax = dax;
+    int error = fuse_thread_new(dax->server, NULL, &keeper->thread);
+    if (!error)
+        error = -pthread_create(&keeper->handle, NULL, keeper_main, keeper);
+    if (error) {
+        keeper_free(keeper);
+        return error;
+    }
+    dax->keeper = keeper;
+    return 0;
+}
+
+void dax_keeper_stop(struct dax *dax)
+{
+    struct dax_keeper *keeper = dax->keeper;
+    if (!keeper)
+        return;
+    pthread_mutex_lock(&keeper->lock);
+    keeper->stop = true;
+    pthread_cond_signal(&keeper->changed);
+    pthread_mutex_unlock(&keeper->lock);
+    pthread_join(keeper->handle, NULL);
+    keeper_free(keeper);
+    dax->keeper = NULL;
+}
+
+void dax_keeper_wake(struct dax *dax)
+{
+    struct dax_keeper *keeper = dax->keeper;
+    if (!keeper)
+        return;
+    pthread_mutex_lock(&keeper->lock);
+    keeper->wanted = true;
+    pthread_cond_signal(&keeper->changed);
+    pthread_mutex_unlock(&keeper->lock);
+}

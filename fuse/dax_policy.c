@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Which files a guest is told to use DAX for, when it leaves that to us.
+ *
+ * The answer is the same each time while nothing happens to the file: a guest that sees it change
+ * drops the inode from its cache.
+ */
+#include "dax_table.h"
+#include "fuse_abi.h"
+#include "server.h"
+
+/* A file that requests have made larger this often goes on growing: it stays on the queues. */
+#define GROWTHS_MAX 3
+
+void dax_note_growth(struct fuse_thread *thread, struct inode *inode)
+{
+    if (!thread->server->dax)
+        return;
+    uint8_t growths = atomic_load_explicit(&inode->growths, memory_order_relaxed);
+    if (growths < GROWTHS_MAX)
+        atomic_store_explicit(&inode->growths, growths + 1, memory_order_relaxed);
+}
+
+/*
+ * On an exact front-end the page that the file's end cuts is ours, and the file's only now and
+ * then: nothing for a file that host processes share with the guest. One that is mapped so that it
+ * can be written cannot be executed on the host. Nobody writes through a read-only share.
+ */
+static bool suits_exact(const struct settings *settings, const struct statx *attributes)
+{
+    if (settings->readonly)
+        return true;
+    return attributes->stx_size % DAX_PAGE == 0 &&
+           !(attributes->stx_mode & (S_IXUSR | S_IXGRP | S_IXOTH));
+}
+
+uint32_t dax_attr_flags(const struct fuse_server *server, struct inode *inode,
+                        const struct statx *attributes)
+{
+    const struct settings *settings = server->settings;
+    const struct dax *dax = server->dax;
+    if (!dax || dax->mapper.window_size == 0 || !S_ISREG(attributes->stx_mode))
+        return 0;
+    if (settings->dax != DAX_AUTO)
+        return settings->dax == DAX_ALWAYS ? FUSE_ATTR_DAX : 0;
+    if (attributes->stx_size < settings->dax_min_size ||
+        atomic_load_explicit(&inode->growths, memory_order_relaxed) >= GROWTHS_MAX)
+        return 0;
+    if (atomic_load(&dax->exact) && !suits_exact(settings, attributes))
+        return 0;
+    return FUSE_ATTR_DAX;
+}

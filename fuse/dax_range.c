@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* One range of the window: what is mapped in it. Always with the lock of the file it belongs to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dax_table.h"
+#include "host_path.h"
+#include "log.h"
+#include "scope.h"
+#include "server.h"
+
+static bool mode_refused(int error)
+{
+    return error == -EACCES || error == -EPERM || error == -EROFS || error == -ETXTBSY;
+}
+
+/*
+ * For writing only where it must be: as long as anybody has a file open or mapped for writing, the
+ * host cannot execute it. An exact front-end cannot make a mapping writable afterwards without
+ * taking it away for a moment, so there it is writable from the start.
+ */
+int dax_file_open(struct dax_file *file, bool write)
+{
+    struct fuse_thread *thread = file->thread;
+    struct dax *dax = thread->server->dax;
+
+    if (file->fd >= 0 && (file->writable || !write))
+        return 0;
+    dax_file_close(file);
+    unsigned mark = thread->temporary_count;
+    bool try_write = !thread->server->settings->readonly && (write || atomic_load(&dax->exact));
+    int error = try_write ? inode_open(thread, file->inode, O_RDWR, &file->fd) : -EROFS;
+    file->writable = !error;
+    if (!write && mode_refused(error))
+        error = inode_open(thread, file->inode, O_RDONLY, &file->fd);
+    while (thread->temporary_count > mark)
+        close(thread->temporary[--thread->temporary_count]);
+    return error;
+}
+
+void dax_file_close(struct dax_file *file)
+{
+    scope_close(&file->fd);
+    file->fd = -1;
+}
+
+int dax_file_stat(struct dax_file *file, struct statx *ret_attributes)
+{
+    int error = dax_file_open(file, false);
+    return error ? error : host_stat_fd(file->fd, ret_attributes);
+}
+
+static void chain_remove(struct dax *dax, _Atomic uint32_t *head, struct dax_range *range)
+{
+    uint32_t self = dax_index(dax, range) + 1;
+    uint32_t at = atomic_load_explicit(head, memory_order_relaxed);
+    if (at == self) {
+        atomic_store(head, range->next);
+        return;
+    }
+    while (at) {
+        struct dax_range *other = &dax->ranges[at - 1];
+        if (other->next == self) {
+            other->next = range->next;
+            return;
+        }
+        at = other->next;
+    }
+}
+
+static void chain_add(struct dax *dax, _Atomic uint32_t *head, struct dax_range *range)
+{
+    range->next = atomic_load_explicit(head, memory_order_relaxed);
+    atomic_store(head, dax_index(dax, range) + 1);
+}
+
+static _Atomic uint32_t *chain_of(const struct dax *dax, const struct dax_range *range)
+{
+    struct dax_bucket *bucket = dax_bucket_of(dax, range->nodeid);
+    return range->real == DAX_RANGE_PAGES ? &bucket->whole : &bucket->open;
+}
+
+/* Sets how many pages are real, which decides about the chain. */
+static void set_real(struct dax *dax, struct dax_range *range, unsigned pages)
+{
+    _Atomic uint32_t *before = chain_of(dax, range);
+    range->real = (uint16_t)pages;
+    _Atomic uint32_t *after = chain_of(dax, range);
+    if (after == before)
+        return;
+    chain_remove(dax, before, range);
+    chain_add(dax, after, range);
+}
+
+int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint32_t block)
+{
+    uint64_t nobody = 0;
+    if (!atomic_compare_exchange_strong(&range->nodeid, &nobody, nodeid))
+        return -EAGAIN;
+    range->block = block;
+    range->real = 0;
+    range->flags &= DAX_DOUBT_TAIL;
+    range->size = 0;
+    range->mtime = 0;
+    /* Seen by requests that are about to tell a size: before the file is looked at. */
+    chain_add(dax, chain_of(dax, range), range);
+    atomic_fetch_add(&dax->in_use, 1);
+    return 0;
+}
+
+static int unmap(struct dax *dax, const struct dax_range *range, unsigned page, unsigned pages)
+{
+    if (dax->mapper.window_size == 0)
+        return 0;
+    return dax->mapper.unmap(dax->mapper.owner,
+                             dax_index(dax, range) * DAX_RANGE_SIZE + page * DAX_PAGE,
+                             pages * DAX_PAGE);
+}
+
+/* What an earlier session, or a call that was not answered, has left behind. */
+static void clear_doubt(struct dax *dax, struct dax_range *range)
+{
+    if (range->flags & DAX_DOUBT_TAIL)
+        unmap(dax, range, range->doubt_real, DAX_RANGE_PAGES - range->doubt_real);
+    if (range->doubt_real)
+        unmap(dax, range, 0, range->doubt_real);
+    range->doubt_real = 0;
+    range->flags &= ~DAX_DOUBT_TAIL;
+}
+
+static int map(struct dax *dax, struct dax_range *range, const struct dax_mapping *mapping)
+{
+    if (dax->mapper.window_size == 0)
+        return -EIO;
+    int error = dax->mapper.map(dax->mapper.owner, mapping);
+    if (error == -EAGAIN && (range->doubt_real || (range->flags & DAX_DOUBT_TAIL))) {
+        clear_doubt(dax, range);
+        error = dax->mapper.map(dax->mapper.owner, mapping);
+    }
+    if (error)
+        atomic_fetch_add_explicit(&dax->counters.refused, 1, memory_order_relaxed);
+    return error;
+}
+
+static int map_pages(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                     unsigned pages)
+{
+    int error = dax_file_open(file, range->flags & DAX_STORES);
+    if (error)
+        return error;
+    struct dax_mapping mapping = {
+        .fd = file->fd,
+        .writable = file->writable,
+        .fd_offset = dax_start(range),
+        .window_offset = dax_index(dax, range) * DAX_RANGE_SIZE,
+        .length = pages * DAX_PAGE,
+    };
+    error = map(dax, range, &mapping);
+    if (error == -ECANCELED)
+        range->doubt_real = (uint16_t)pages;
+    if (error)
+        return error;
+    if (file->writable)
+        range->flags |= DAX_WRITABLE;
+    set_real(dax, range, pages);
+    return 0;
+}
+
+/* The front-end turned out to take less than we thought: from now on it gets what any takes. */
+static void become_exact(struct dax *dax)
+{
+    if (!atomic_exchange(&dax->exact, true))
+        log_info("DAX: the front-end does not map past the end of files");
+}
+
+static int cover_real(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                      uint64_t size)
+{
+    uint64_t within = dax_within(range, size);
+    if (within == 0)
+        return 0;
+    if (!atomic_load(&dax->exact)) {
+        int error = map_pages(dax, range, file, DAX_RANGE_PAGES);
+        if (error != -EAGAIN || within == DAX_RANGE_SIZE)
+            return error;
+        become_exact(dax);
+        dax_file_close(file); /* it may have to be writable now */
+    }
+    unsigned pages = (unsigned)(within / DAX_PAGE);
+    return pages ? map_pages(dax, range, file, pages) : 0;
+}
+
+/* The tail's content is right before anybody can see it. */
+static int cover_tail(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                      const struct statx *attributes)
+{
+    int error = dax_file_open(file, range->flags & DAX_STORES);
+    if (!error)
+        error = dax_tail_push(dax, range, file, attributes);
+    if (error)
+        return error;
+    uint64_t offset = dax_index(dax, range) * DAX_RANGE_SIZE + range->real * DAX_PAGE;
+    struct dax_mapping mapping = {
+        .fd = dax->tail_fd,
+        .writable = file->writable && (range->real == 0 || (range->flags & DAX_WRITABLE)),
+        .fd_offset = offset,
+        .window_offset = offset,
+        .length = (DAX_RANGE_PAGES - range->real) * DAX_PAGE,
+    };
+    error = map(dax, range, &mapping);
+    if (error) {
+        if (error == -ECANCELED) {
+            range->doubt_real = range->real;
+            range->flags |= DAX_DOUBT_TAIL;
+        }
+        dax_tail_drop(dax, range);
+        return error;
+    }
+    range->flags |= DAX_TAIL | (mapping.writable ? DAX_WRITABLE : 0);
+    atomic_fetch_add_explicit(&dax->counters.tails, 1, memory_order_relaxed);
+    if (range->flags & DAX_STORES)
+        dax_keeper_wake(dax);
+    return 0;
+}
+
+int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
+              const struct statx *attributes, uint64_t promised)
+{
+    uint64_t size = attributes->stx_size;
+    int error = 0;
+    if (range->real == 0 && !(range->flags & DAX_TAIL))
+        error = cover_real(dax, range, file, size);
+    if (error || (range->flags & DAX_TAIL) || !atomic_load(&dax->exact))
+        return error;
+    if (promised < size)
+        promised = size;
+    if (dax_within(range, promised) > range->real * DAX_PAGE)
+        error = cover_tail(dax, range, file, attributes);
+    return error;
+}
+
+int dax_upgrade(struct dax *dax, struct dax_range *range, struct dax_file *file)
+{
+    range->flags |= DAX_STORES;
+    if ((range->flags & DAX_WRITABLE) || (range->real == 0 && !(range->flags & DAX_TAIL))) {
+        if (range->flags & DAX_TAIL)
+            dax_keeper_wake(dax);
+        return 0;
+    }
+    int error = dax_file_open(file, true);
+    if (error)
+        return error;
+    if (atomic_load(&dax->exact)) {
+        log_limited(LOG_LEVEL_WARN, "DAX: a file that could only be read when it was mapped cannot "
+                                    "be written as long as it is mapped");
+        return -ETXTBSY;
+    }
+    return map_pages(dax, range, file, range->real);
+}
+
+int dax_uncover(struct dax *dax, struct dax_range *range, struct dax_file *file, bool ask)
+{
+    int error = 0;
+    int first = 0;
+    dax_mirror_drop(dax, range);
+    if (range->flags & DAX_TAIL) {
+        if (ask)
+            first = unmap(dax, range, range->real, DAX_RANGE_PAGES - range->real);
+        if (first || !ask) {
+            range->flags |= DAX_DOUBT_TAIL;
+            range->doubt_real = range->real;
+        }
+        /* Nobody can store any more: this is all that there is. */
+        struct statx attributes;
+        error = dax_tail_dirty(dax, range) ? dax_file_stat(file, &attributes) : 0;
+        if (!error && dax_tail_dirty(dax, range))
+            error = dax_tail_pull(dax, range, file, attributes.stx_size);
+        if (error)
+            log_limited(LOG_LEVEL_ERROR,
+                        "DAX: what the guest stored at the end of a file is lost: %s",
+                        strerrordesc_np(-error));
+        dax_tail_drop(dax, range);
+    }
+    if (range->real) {
+        int second = ask ? unmap(dax, range, 0, range->real) : 0;
+        if (second || !ask)
+            range->doubt_real = range->real;
+        if (!first)
+            first = second;
+    }
+    range->flags &= DAX_DOUBT_TAIL | DAX_STORES;
+    set_real(dax, range, 0);
+    return first ? first : error;
+}
+
+int dax_release(struct dax *dax, struct dax_range *range, struct dax_file *file, bool ask)
+{
+    int error = dax_uncover(dax, range, file, ask);
+    chain_remove(dax, chain_of(dax, range), range);
+    atomic_fetch_sub(&dax->in_use, 1);
+    atomic_store(&range->nodeid, 0);
+    return error;
+}
