@@ -11,7 +11,9 @@
 #include "fuse_server.h"
 
 atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
+atomic_uint fake_in_window, fake_unreachable;
 struct dax_mapper fake_mapper;
+struct dax_mapping fake_mapping;
 char *fake_window;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -28,6 +30,8 @@ void fake_clear(void)
     fake_resets = 0;
     fake_bad = 0;
     fake_mappers = 0;
+    fake_in_window = 0;
+    fake_unreachable = 0;
     pthread_mutex_lock(&lock);
     is_released = false;
     pthread_mutex_unlock(&lock);
@@ -129,6 +133,13 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
     case FAKE_HANG:
         wait_release();
         break;
+    case FAKE_MAP:
+        request.argument = (uint32_t)-fake_mapper.map(fake_mapper.owner, &fake_mapping);
+        break;
+    case FAKE_UNMAP:
+        request.argument = (uint32_t)-fake_mapper.unmap(
+            fake_mapper.owner, fake_mapping.window_offset, fake_mapping.length);
+        break;
     default:
         return 0;
     }
@@ -140,6 +151,8 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     fake_inside++;
     fake_runs++;
+    fake_in_window += chain->in_window;
+    fake_unreachable += chain->unreachable;
     size_t length = run(thread, chain);
     fake_inside--;
     return length;

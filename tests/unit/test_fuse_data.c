@@ -454,7 +454,8 @@ int fsync(int fd)
     struct fuse_out_header reply = {.error = -1};
     struct iovec readable = {&request, sizeof(request)};
     struct iovec writable = {&reply, sizeof(reply)};
-    struct fuse_chain chain = {&readable, 1, &writable, 1};
+    struct fuse_chain chain = {
+        .readable = &readable, .readable_count = 1, .writable = &writable, .writable_count = 1};
     if (elsewhere.thread) {
         unsigned before = count_descriptors();
         fuse_server_run(elsewhere.thread, &chain);

@@ -165,6 +165,75 @@ static void address_outside_memory(void)
     CHECK_BROKEN(0);
 }
 
+/* Buffers in the window, beside it, over its edges; none of them breaks the ring. */
+static void buffers_in_the_window(void)
+{
+    const uint64_t base = UINT64_C(0x8000000000) - GUEST; /* desc() adds GUEST */
+    static char host[0x4000];
+    struct virtq_window window = {.base = base + GUEST, .size = sizeof(host), .host = host};
+
+    setup(WITH_IND, 0);
+    virtq_set_window(&ring.vq, &window);
+    desc(ring.desc, 0, DATA, 8, NEXT, 1);
+    desc(ring.desc, 1, base + 0x1000, 0x3000, NEXT, 2);
+    desc(ring.desc, 2, DATA, 16, WRITE | NEXT, 3);
+    desc(ring.desc, 3, base, 1, WRITE, 0);
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK(ring.slot.chain.in_window && !ring.slot.chain.unreachable);
+    CHECK_EQ(ring.slot.chain.readable_count, 2);
+    CHECK_EQ(ring.slot.chain.writable_count, 2);
+    CHECK(ring.slot.chain.readable[1].iov_base == host + 0x1000);
+    CHECK_EQ(ring.slot.chain.readable[1].iov_len, 0x3000);
+    CHECK(ring.slot.chain.writable[1].iov_base == host);
+
+    /* Each of these is left out. */
+    static const struct {
+        uint64_t offset;
+        uint32_t length;
+    } outside[] = {{0x4000, 1}, {0x3fff, 2}, {(uint64_t)-1, 1}, {(uint64_t)-1, 2}, {0, 0x4001},
+                   {UINT64_MAX / 2, 100}};
+    for (unsigned i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+        desc(ring.desc, 1, base + outside[i].offset, outside[i].length, NEXT, 2);
+        desc(ring.desc, 3, DATA, 5, WRITE, 0);
+        offer(0);
+        CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+        CHECK(!ring.slot.chain.in_window && ring.slot.chain.unreachable);
+        CHECK_EQ(ring.slot.chain.readable_count, 1);
+        CHECK_EQ(ring.slot.chain.writable_count, 2);
+        CHECK_EQ(ring.slot.chain.writable[1].iov_len, 5);
+    }
+    /* Begins in memory and goes on behind it; around the end of all addresses. */
+    desc(ring.desc, 1, MEMORY - 4, 8, NEXT, 2);
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK(ring.slot.chain.unreachable);
+    desc(ring.desc, 1, UINT64_MAX - GUEST, 8, NEXT, 2);
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK(ring.slot.chain.unreachable);
+    CHECK_EQ(ring.slot.chain.readable_count, 1);
+
+    /* The flags are each chain's own. */
+    desc(ring.desc, 4, DATA, 8, 0, 0);
+    offer(4);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK(!ring.slot.chain.in_window && !ring.slot.chain.unreachable);
+
+    /* A window that nobody knows the place of. */
+    window.base = VIRTQ_WINDOW_NOWHERE;
+    desc(ring.desc, 4, base, 8, 0, 0);
+    offer(4);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK(!ring.slot.chain.in_window && ring.slot.chain.unreachable);
+    CHECK_EQ(ring.slot.chain.readable_count, 0);
+
+    /* A table of descriptors is no buffer. */
+    window.base = base + GUEST;
+    desc(ring.desc, 4, base, 16, IND, 0);
+    CHECK_BROKEN(4);
+}
+
 static void more_than_4_gib(void)
 {
     setup(0, 0);
@@ -427,6 +496,7 @@ int main(void)
     RUN(loop_of_two_without_bytes);
     RUN(readable_behind_writable);
     RUN(address_outside_memory);
+    RUN(buffers_in_the_window);
     RUN(more_than_4_gib);
     RUN(available_index_jumps);
     RUN(indirect_not_negotiated);
