@@ -12,10 +12,10 @@
 #include "dax_mapper.h"
 
 enum fake_command {
-    FAKE_ECHO = 1,  /* copies the data that follows into the reply */
-    FAKE_SLEEP = 2, /* argument: microseconds; replies with the command's 8 bytes */
-    FAKE_BLOCK = 3, /* calls the may_block hook, then waits for fake_release() */
-    FAKE_HANG = 4,  /* the same without the hook */
+    FAKE_ECHO = 1,   /* copies the data that follows into the reply */
+    FAKE_SLEEP = 2,  /* argument: microseconds; replies with the command's 8 bytes */
+    FAKE_BLOCK = 3,  /* calls the may_block hook, then waits for fake_release() */
+    FAKE_HANG = 4,   /* the same without the hook */
     FAKE_FORGET = 5, /* no reply */
     FAKE_MAP = 6,    /* asks for fake_mapping; replies as if argument were the error number */
     FAKE_UNMAP = 7   /* the same, for taking it away */
@@ -26,17 +26,17 @@ struct fake_request {
     uint32_t argument;
 };
 
-extern atomic_uint fake_runs;         /* requests begun */
-extern atomic_uint fake_resets;       /* fuse_server_reset() calls */
-extern atomic_uint fake_threads;      /* that exist now */
-extern atomic_uint fake_inside;       /* requests running now */
-extern atomic_uint fake_bad;          /* reset, or another mapper, while a request was running */
-extern atomic_uint fake_mappers;      /* fuse_server_set_mapper() calls */
-extern struct dax_mapper fake_mapper; /* the last one; all zero: none */
+extern atomic_uint fake_runs;           /* requests begun */
+extern atomic_uint fake_resets;         /* fuse_server_reset() calls */
+extern atomic_uint fake_threads;        /* that exist now */
+extern atomic_uint fake_inside;         /* requests running now */
+extern atomic_uint fake_bad;            /* reset, or another mapper, while a request was running */
+extern atomic_uint fake_mappers;        /* fuse_server_set_mapper() calls */
+extern struct dax_mapper fake_mapper;   /* the last one; all zero: none */
 extern struct dax_mapping fake_mapping; /* what FAKE_MAP asks for */
-extern atomic_uint fake_in_window;   /* chains that said so */
-extern atomic_uint fake_unreachable; /* the same */
-extern char *fake_window;             /* what fuse_server_window() answers; NULL at the begin */
+extern atomic_uint fake_in_window;      /* chains that said so */
+extern atomic_uint fake_unreachable;    /* the same */
+extern char *fake_window;               /* what fuse_server_window() answers; NULL at the begin */
 
 void fake_clear(void);   /* all counters to 0, blocks again */
 void fake_release(void); /* lets all blocked requests go on, now and later */

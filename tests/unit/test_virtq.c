@@ -191,8 +191,8 @@ static void buffers_in_the_window(void)
     static const struct {
         uint64_t offset;
         uint32_t length;
-    } outside[] = {{0x4000, 1}, {0x3fff, 2}, {(uint64_t)-1, 1}, {(uint64_t)-1, 2}, {0, 0x4001},
-                   {UINT64_MAX / 2, 100}};
+    } outside[] = {{0x4000, 1},       {0x3fff, 2}, {(uint64_t)-1, 1},
+                   {(uint64_t)-1, 2}, {0, 0x4001}, {UINT64_MAX / 2, 100}};
     for (unsigned i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
         desc(ring.desc, 1, base + outside[i].offset, outside[i].length, NEXT, 2);
         desc(ring.desc, 3, DATA, 5, WRITE, 0);
