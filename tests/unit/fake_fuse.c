@@ -13,12 +13,12 @@
 atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
 atomic_uint fake_in_window, fake_unreachable;
 struct dax_mapper fake_mapper;
-struct dax_mapping fake_mapping;
 char *fake_window;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 static bool is_released;
+static struct dax_mapping mapping_wanted;
 
 struct fuse_thread {
     struct fuse_thread_hooks hooks;
@@ -35,6 +35,21 @@ void fake_clear(void)
     pthread_mutex_lock(&lock);
     is_released = false;
     pthread_mutex_unlock(&lock);
+}
+
+void fake_set_mapping(const struct dax_mapping *mapping)
+{
+    pthread_mutex_lock(&lock);
+    mapping_wanted = *mapping;
+    pthread_mutex_unlock(&lock);
+}
+
+static struct dax_mapping get_mapping(void)
+{
+    pthread_mutex_lock(&lock);
+    struct dax_mapping mapping = mapping_wanted;
+    pthread_mutex_unlock(&lock);
+    return mapping;
 }
 
 void fake_release(void)
@@ -113,6 +128,7 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     struct fake_request request = {0};
     struct iovec own = {.iov_base = &request, .iov_len = sizeof(request)};
+    struct dax_mapping mapping = get_mapping();
 
     if (copy(&own, 1, chain->readable, chain->readable_count) < sizeof(request))
         return 0;
@@ -134,11 +150,11 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
         wait_release();
         break;
     case FAKE_MAP:
-        request.argument = (uint32_t)-fake_mapper.map(fake_mapper.owner, &fake_mapping);
+        request.argument = (uint32_t)-fake_mapper.map(fake_mapper.owner, &mapping);
         break;
     case FAKE_UNMAP:
-        request.argument = (uint32_t)-fake_mapper.unmap(
-            fake_mapper.owner, fake_mapping.window_offset, fake_mapping.length);
+        request.argument =
+            (uint32_t)-fake_mapper.unmap(fake_mapper.owner, mapping.window_offset, mapping.length);
         break;
     default:
         return 0;

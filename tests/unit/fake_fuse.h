@@ -17,7 +17,7 @@ enum fake_command {
     FAKE_BLOCK = 3,  /* calls the may_block hook, then waits for fake_release() */
     FAKE_HANG = 4,   /* the same without the hook */
     FAKE_FORGET = 5, /* no reply */
-    FAKE_MAP = 6,    /* asks for fake_mapping; replies as if argument were the error number */
+    FAKE_MAP = 6,    /* asks for fake_set_mapping(); replies as if argument were the error number */
     FAKE_UNMAP = 7   /* the same, for taking it away */
 };
 
@@ -26,19 +26,19 @@ struct fake_request {
     uint32_t argument;
 };
 
-extern atomic_uint fake_runs;           /* requests begun */
-extern atomic_uint fake_resets;         /* fuse_server_reset() calls */
-extern atomic_uint fake_threads;        /* that exist now */
-extern atomic_uint fake_inside;         /* requests running now */
-extern atomic_uint fake_bad;            /* reset, or another mapper, while a request was running */
-extern atomic_uint fake_mappers;        /* fuse_server_set_mapper() calls */
-extern struct dax_mapper fake_mapper;   /* the last one; all zero: none */
-extern struct dax_mapping fake_mapping; /* what FAKE_MAP asks for */
-extern atomic_uint fake_in_window;      /* chains that said so */
-extern atomic_uint fake_unreachable;    /* the same */
-extern char *fake_window;               /* what fuse_server_window() answers; NULL at the begin */
+extern atomic_uint fake_runs;         /* requests begun */
+extern atomic_uint fake_resets;       /* fuse_server_reset() calls */
+extern atomic_uint fake_threads;      /* that exist now */
+extern atomic_uint fake_inside;       /* requests running now */
+extern atomic_uint fake_bad;          /* reset, or another mapper, while a request was running */
+extern atomic_uint fake_mappers;      /* fuse_server_set_mapper() calls */
+extern struct dax_mapper fake_mapper; /* the last one; all zero: none */
+extern atomic_uint fake_in_window;    /* chains that said so */
+extern atomic_uint fake_unreachable;  /* the same */
+extern char *fake_window;             /* what fuse_server_window() answers; NULL at the begin */
 
-void fake_clear(void);   /* all counters to 0, blocks again */
+void fake_clear(void);                                    /* all counters to 0, blocks again */
+void fake_set_mapping(const struct dax_mapping *mapping); /* what FAKE_MAP and FAKE_UNMAP ask for */
 void fake_release(void); /* lets all blocked requests go on, now and later */
 
 #endif

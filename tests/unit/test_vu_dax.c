@@ -262,11 +262,13 @@ static void answer(uint32_t request, uint64_t value)
 static void ask_device(struct front *front, enum fake_command command, uint64_t fd_offset,
                        uint64_t window_offset, uint64_t length)
 {
-    fake_mapping = (struct dax_mapping){.fd = file,
-                                        .writable = true,
-                                        .fd_offset = fd_offset,
-                                        .window_offset = window_offset,
-                                        .length = length};
+    struct dax_mapping mapping = {.fd = file,
+                                  .writable = true,
+                                  .fd_offset = fd_offset,
+                                  .window_offset = window_offset,
+                                  .length = length};
+
+    fake_set_mapping(&mapping);
     front_request(front, 1, 0, command, 0, 64);
     front_kick(front, 1);
 }
