@@ -152,7 +152,8 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     wire_out_start(&req.out, chain->writable, chain->writable_count);
 
     int error = take_header(&req);
-    if (!error)
+    /* Without the buffers that are not there, the header's length is wrong, too. */
+    if (reached)
         error = reached;
     if (error)
         return wire_out_finish(&req.out, req.header.unique, error);
