@@ -12,21 +12,12 @@ void guest_connect(struct vuf_conn *ret_conn, const struct daemon *daemon)
     OK(vuf_conn_connect(ret_conn, daemon->socket, DAEMON_PATIENCE_MS));
 }
 
-void guest_negotiate(struct guest *ret_guest, struct daemon *daemon,
-                     const struct guest_options *options)
+void guest_furnish(struct guest *guest, const struct guest_options *o)
 {
-    static const struct guest_options defaults;
-    const struct guest_options *o = options ? options : &defaults;
     struct vuf_fuse_options fuse = {
         .depth = o->depth ? o->depth : 8,
         .hiprio_depth = 8,
         .data = o->data ? o->data : 65536,
-    };
-    struct vuf_dev_options dev = {
-        .features = o->features,
-        .protocol_features = o->protocol_features ? o->protocol_features : EVERY_PROTOCOL_FEATURE,
-        .timeout_ms = DAEMON_PATIENCE_MS,
-        .by_slots = o->by_slots,
     };
     struct vuf_dev_layout layout = {
         .n_rings = o->rings ? o->rings : 2,
@@ -35,21 +26,36 @@ void guest_negotiate(struct guest *ret_guest, struct daemon *daemon,
         .sealed = o->sealed,
     };
 
+    guest->scratch_size = o->scratch ? o->scratch : 1 << 20;
+    layout.extra = vuf_fuse_mem_size(layout.n_rings, &fuse) + guest->scratch_size + 8192;
+    if (guest->dev.n_queues_max < layout.n_rings)
+        FAIL("the daemon offers %u queues, not %u", (unsigned)guest->dev.n_queues_max,
+             layout.n_rings);
+    OK(vuf_dev_create_rings(&guest->dev, &layout));
+    OK(vuf_fuse_open(&guest->fuse, &guest->dev, &fuse));
+    /* An ordinary user's daemon can act as that user only. */
+    guest->fuse.uid = geteuid();
+    guest->fuse.gid = getegid();
+    guest->scratch = vuf_mem_alloc(&guest->dev.mem, guest->scratch_size, 4096);
+    CHECK(guest->scratch);
+}
+
+void guest_negotiate(struct guest *ret_guest, struct daemon *daemon,
+                     const struct guest_options *options)
+{
+    static const struct guest_options defaults;
+    const struct guest_options *o = options ? options : &defaults;
+    struct vuf_dev_options dev = {
+        .features = o->features,
+        .protocol_features = o->protocol_features ? o->protocol_features : EVERY_PROTOCOL_FEATURE,
+        .timeout_ms = DAEMON_PATIENCE_MS,
+        .by_slots = o->by_slots,
+    };
+
     memset(ret_guest, 0, sizeof(*ret_guest));
     ret_guest->daemon = daemon;
-    ret_guest->scratch_size = o->scratch ? o->scratch : 1 << 20;
-    layout.extra = vuf_fuse_mem_size(layout.n_rings, &fuse) + ret_guest->scratch_size + 8192;
     OK(vuf_dev_open(&ret_guest->dev, daemon->socket, &dev));
-    if (ret_guest->dev.n_queues_max < layout.n_rings)
-        FAIL("the daemon offers %u queues, not %u", (unsigned)ret_guest->dev.n_queues_max,
-             layout.n_rings);
-    OK(vuf_dev_create_rings(&ret_guest->dev, &layout));
-    OK(vuf_fuse_open(&ret_guest->fuse, &ret_guest->dev, &fuse));
-    /* An ordinary user's daemon can act as that user only. */
-    ret_guest->fuse.uid = geteuid();
-    ret_guest->fuse.gid = getegid();
-    ret_guest->scratch = vuf_mem_alloc(&ret_guest->dev.mem, ret_guest->scratch_size, 4096);
-    CHECK(ret_guest->scratch);
+    guest_furnish(ret_guest, o);
 }
 
 void guest_init(struct guest *guest)

@@ -44,6 +44,10 @@ struct guest_options {
 /* A connection, and nothing else. */
 void guest_connect(struct vuf_conn *ret_conn, const struct daemon *daemon);
 
+/* The memory, rings and request pools of a guest whose device is negotiated: the second half of
+ * guest_negotiate(), for those who negotiate in another way. */
+void guest_furnish(struct guest *guest, const struct guest_options *options);
+
 /* Connected and negotiated, rings made here but unknown to the daemon. OPTIONS may be NULL. */
 void guest_negotiate(struct guest *ret_guest, struct daemon *daemon,
                      const struct guest_options *options);
