@@ -48,6 +48,12 @@ static const struct opcode_row *row_of(uint32_t opcode)
     return &rows[opcode];
 }
 
+const char *opcode_name(uint32_t opcode)
+{
+    const struct opcode_row *row = row_of(opcode);
+    return row ? row->name : NULL;
+}
+
 /* Takes the header, and holds the request to the length that it states. */
 static int take_header(struct fuse_req *req)
 {
@@ -160,6 +166,7 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     const struct opcode_row *row = row_of(req.header.opcode);
     if (!row)
         return wire_out_finish(&req.out, req.header.unique, -ENOSYS);
+    counters_add(&thread->counters, req.header.opcode);
     if (row->flags & F_NO_REPLY) {
         run_inside(&req, row);
         return 0;

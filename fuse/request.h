@@ -70,6 +70,9 @@ struct fuse_req {
 
 typedef int fuse_op(struct fuse_req *req);
 
+/* The name of an opcode that is served, or NULL. */
+const char *opcode_name(uint32_t opcode);
+
 /* Takes the next string of the tail, without its NUL. Returns 0, or -EINVAL if none ends here. */
 int req_string(struct fuse_req *req, const char **ret_string);
 

@@ -56,6 +56,7 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
     if (!server)
         return -ENOMEM;
     *server = (struct fuse_server){.settings = settings, .share_fd = share};
+    counters_init(&server->counters);
     const char *what = "the descriptor limit";
     int error = budget_init(&server->budget);
     if (!error) {
@@ -106,6 +107,7 @@ void fuse_server_reset(struct fuse_server *server)
     epoch_enter(server->epochs, thread->epoch);
     session_end(thread, false);
     epoch_leave(server->epochs, thread->epoch);
+    counters_report(&server->counters, opcode_name);
     fuse_thread_free(thread);
     epoch_reclaim(server->epochs);
 }
@@ -130,6 +132,7 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
         fuse_thread_free(thread);
         return error;
     }
+    counters_join(&server->counters, &thread->counters);
     *ret_thread = thread;
     return 0;
 }
@@ -138,6 +141,7 @@ void fuse_thread_free(struct fuse_thread *thread)
 {
     if (!thread)
         return;
+    counters_leave(&thread->server->counters, &thread->counters);
     epoch_slot_put(thread->epoch);
     free(thread->tail);
     free(thread->buffer);

@@ -10,6 +10,7 @@
 #define VIOFS_SERVER_H
 
 #include "arena.h"
+#include "counters.h"
 #include "dax.h"
 #include "epoch.h"
 #include "fdbudget.h"
@@ -28,6 +29,7 @@ struct fuse_server {
     struct inode_table *inodes;
     struct handle_table *handles;
     struct session session;
+    struct counters_list counters;
     struct dax *dax; /* NULL: no window was asked for */
 };
 
@@ -38,6 +40,7 @@ struct fuse_thread {
     struct fuse_server *server;
     struct fuse_thread_hooks hooks;
     struct epoch_slot *epoch;
+    struct counters counters;
     struct host_cred cred;               /* what this thread's credentials are right now */
     char *tail;                          /* FUSE_TAIL_MAX bytes: the tail of the running request */
     char *buffer;                        /* FUSE_BUFFER_SIZE bytes for an operation's own use */

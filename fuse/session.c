@@ -104,6 +104,7 @@ int op_init(struct fuse_req *req)
 int op_destroy(struct fuse_req *req)
 {
     session_end(req->thread, true);
+    counters_report(&req->server->counters, opcode_name);
     return 0;
 }
 
