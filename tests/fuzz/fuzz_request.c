@@ -7,6 +7,7 @@
  * and handle pick from what earlier replies gave.
  */
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ static struct settings settings = {
     .killpriv_v2 = true,
     .request_queues = 1,
     .log_level = LOG_LEVEL_OFF,
+    .dax_window = 16 * DAX_RANGE_SIZE,
 };
 static struct fuse_server *server;
 static struct fuse_thread *thread;
@@ -44,6 +46,23 @@ static const char *root = "/mnt"; /* a mount point that is there; nothing outsid
 /* Ids that replies have given, for later records. */
 static uint64_t nodes[KNOWN_MAX], handles[KNOWN_MAX];
 static unsigned node_count, handle_count;
+
+/* A front-end that maps nothing in earnest, and refuses now and then. */
+static int fake_map(void *owner, const struct dax_mapping *mapping)
+{
+    unsigned *calls = owner;
+    if (mapping->length == 0 || mapping->window_offset > settings.dax_window - mapping->length)
+        __builtin_trap();
+    return ++*calls % 7 ? 0 : -EAGAIN;
+}
+
+static int fake_unmap(void *owner, uint64_t window_offset, uint64_t length)
+{
+    (void)owner;
+    if (length == 0 || window_offset > settings.dax_window - length)
+        __builtin_trap();
+    return 0;
+}
 
 static void make_file(const char *name, const char *text)
 {
@@ -98,6 +117,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     };
     if (fuse_server_new(&settings, &fds, &server) < 0 || fuse_thread_new(server, NULL, &thread) < 0)
         errx(1, "no server");
+    static unsigned calls;
+    struct dax_mapper mapper = {&calls, settings.dax_window, true, fake_map, fake_unmap};
+    fuse_server_set_mapper(server, &mapper);
     return 0;
 }
 
@@ -117,7 +139,12 @@ static size_t run(const void *message, size_t size, char *reply, size_t room)
     size_t cut = size < 40 ? size : 40, out_cut = room < 16 ? room : 16;
     struct iovec readable[2] = {{in, cut}, {in + cut, size - cut}};
     struct iovec writable[2] = {{out, out_cut}, {out + out_cut, room - out_cut}};
-    struct fuse_chain chain = {readable, size > cut ? 2 : 1, writable, room > out_cut ? 2 : !!room};
+    struct fuse_chain chain = {
+        .readable = readable,
+        .readable_count = size > cut ? 2 : 1,
+        .writable = writable,
+        .writable_count = room > out_cut ? 2 : !!room,
+    };
     size_t used = fuse_server_run(thread, &chain);
 
     if (used > room || (used && used < sizeof(header)))
@@ -189,7 +216,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct fuse_init_in in;
     } init = {
         {.len = sizeof(init), .opcode = FUSE_INIT, .unique = 1},
-        {.major = 7, .minor = 38, .flags = FUSE_DO_READDIRPLUS | FUSE_MAX_PAGES | FUSE_SUBMOUNTS},
+        {.major = 7,
+         .minor = 38,
+         .flags = FUSE_DO_READDIRPLUS | FUSE_MAX_PAGES | FUSE_SUBMOUNTS | FUSE_MAP_ALIGNMENT},
     };
 
     node_count = handle_count = 0;
