@@ -116,7 +116,7 @@ void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper 
     /* Another front-end has another window. */
     for (uint32_t i = 0; i < dax->range_count; i++) {
         dax->ranges[i].doubt_real = 0;
-        dax->ranges[i].flags &= ~DAX_DOUBT_TAIL;
+        dax->ranges[i].doubt_tail = 0;
     }
 }
 

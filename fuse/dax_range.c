@@ -101,7 +101,7 @@ int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint32_
         return -EAGAIN;
     range->block = block;
     range->real = 0;
-    range->flags &= DAX_DOUBT_TAIL;
+    range->flags = 0;
     range->size = 0;
     range->mtime = 0;
     /* Seen by requests that are about to tell a size: before the file is looked at. */
@@ -119,15 +119,19 @@ static int unmap(struct dax *dax, const struct dax_range *range, unsigned page, 
                              pages * DAX_PAGE);
 }
 
-/* What an earlier session, or a call that was not answered, has left behind. */
+static bool in_doubt(const struct dax_range *range)
+{
+    return range->doubt_real || range->doubt_tail;
+}
+
+/* Asked for only when it is in the way: mostly the front-end has forgotten by itself. */
 static void clear_doubt(struct dax *dax, struct dax_range *range)
 {
-    if (range->flags & DAX_DOUBT_TAIL)
-        unmap(dax, range, range->doubt_real, DAX_RANGE_PAGES - range->doubt_real);
+    if (range->doubt_tail)
+        unmap(dax, range, range->doubt_tail - 1u, DAX_RANGE_PAGES + 1 - range->doubt_tail);
     if (range->doubt_real)
         unmap(dax, range, 0, range->doubt_real);
-    range->doubt_real = 0;
-    range->flags &= ~DAX_DOUBT_TAIL;
+    range->doubt_real = range->doubt_tail = 0;
 }
 
 static int map(struct dax *dax, struct dax_range *range, const struct dax_mapping *mapping)
@@ -135,7 +139,7 @@ static int map(struct dax *dax, struct dax_range *range, const struct dax_mappin
     if (dax->mapper.window_size == 0)
         return -EIO;
     int error = dax->mapper.map(dax->mapper.owner, mapping);
-    if (error == -EAGAIN && (range->doubt_real || (range->flags & DAX_DOUBT_TAIL))) {
+    if (error == -EAGAIN && in_doubt(range)) {
         clear_doubt(dax, range);
         error = dax->mapper.map(dax->mapper.owner, mapping);
     }
@@ -158,8 +162,8 @@ static int map_pages(struct dax *dax, struct dax_range *range, struct dax_file *
         .length = pages * DAX_PAGE,
     };
     error = map(dax, range, &mapping);
-    if (error == -ECANCELED)
-        range->doubt_real = (uint16_t)pages;
+    if (error != -EAGAIN)
+        range->doubt_real = error ? (uint16_t)pages : 0;
     if (error)
         return error;
     if (file->writable)
@@ -211,13 +215,12 @@ static int cover_tail(struct dax *dax, struct dax_range *range, struct dax_file 
     };
     error = map(dax, range, &mapping);
     if (error) {
-        if (error == -ECANCELED) {
-            range->doubt_real = range->real;
-            range->flags |= DAX_DOUBT_TAIL;
-        }
+        if (error != -EAGAIN)
+            range->doubt_tail = (uint16_t)(range->real + 1);
         dax_tail_drop(dax, range);
         return error;
     }
+    range->doubt_tail = 0;
     range->flags |= DAX_TAIL | (mapping.writable ? DAX_WRITABLE : 0);
     atomic_fetch_add_explicit(&dax->counters.tails, 1, memory_order_relaxed);
     if (range->flags & DAX_STORES)
@@ -268,10 +271,8 @@ int dax_uncover(struct dax *dax, struct dax_range *range, struct dax_file *file,
     if (range->flags & DAX_TAIL) {
         if (ask)
             first = unmap(dax, range, range->real, DAX_RANGE_PAGES - range->real);
-        if (first || !ask) {
-            range->flags |= DAX_DOUBT_TAIL;
-            range->doubt_real = range->real;
-        }
+        if (first || !ask)
+            range->doubt_tail = (uint16_t)(range->real + 1);
         /* Nobody can store any more: this is all that there is. */
         struct statx attributes;
         error = dax_tail_dirty(dax, range) ? dax_file_stat(file, &attributes) : 0;
@@ -290,7 +291,7 @@ int dax_uncover(struct dax *dax, struct dax_range *range, struct dax_file *file,
         if (!first)
             first = second;
     }
-    range->flags &= DAX_DOUBT_TAIL | DAX_STORES;
+    range->flags &= DAX_STORES;
     set_real(dax, range, 0);
     return first ? first : error;
 }

@@ -17,11 +17,10 @@
 #define DAX_BUCKETS     1024u
 
 enum {
-    DAX_TAIL = 1 << 0,       /* the pages from `real` on are ours */
-    DAX_WRITABLE = 1 << 1,   /* mapped so that the guest can store */
-    DAX_STORES = 1 << 2,     /* the guest said that it will */
-    DAX_MIRRORED = 1 << 3,   /* our own mirror shows it */
-    DAX_DOUBT_TAIL = 1 << 4, /* with doubt_real: what the front-end may still have there */
+    DAX_TAIL = 1 << 0,     /* the pages from `real` on are ours */
+    DAX_WRITABLE = 1 << 1, /* mapped so that the guest can store */
+    DAX_STORES = 1 << 2,   /* the guest said that it will */
+    DAX_MIRRORED = 1 << 3, /* our own mirror shows it */
 };
 
 struct dax_range {
@@ -31,8 +30,10 @@ struct dax_range {
     uint32_t block;          /* which DAX_RANGE_SIZE of the file */
     uint32_t next;           /* 1 + index of the next in the chain; 0: end */
     uint16_t real;           /* pages that show the file itself */
-    uint16_t doubt_real;
     uint16_t flags;
+    /* What an earlier session, or a call without an answer, may have left with the front-end. */
+    uint16_t doubt_real; /* pages of a real piece */
+    uint16_t doubt_tail; /* 1 + the page where a tail starts; 0: none */
 };
 _Static_assert(sizeof(struct dax_range) <= 64, "a mapping takes at most 64 bytes");
 

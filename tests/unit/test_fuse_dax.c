@@ -34,6 +34,7 @@ struct front {
     unsigned maps, unmaps;
     unsigned refuse_from; /* this map call and later ones are refused; 0: none */
     unsigned violations;
+    bool overlap_expected;
     bool frozen; /* nothing that is mapped may be taken away: the guest is looking */
 };
 
@@ -69,7 +70,7 @@ static int front_map(void *owner, const struct dax_mapping *mapping)
     if (front->exact && mapping->fd_offset + mapping->length > (uint64_t)st.st_size)
         return violation(front, "map past the end");
     if (front->exact && overlaps(front, mapping->window_offset, mapping->length))
-        return violation(front, "map over a mapping");
+        return front->overlap_expected ? -EAGAIN : violation(front, "map over a mapping");
     for (unsigned i = 0; i < front->piece_count; i++) {
         if (front->pieces[i].offset == mapping->window_offset)
             front->pieces[i--] = front->pieces[--front->piece_count];
@@ -390,6 +391,46 @@ static void takes_over_a_place(void)
     CHECK_EQ(compare(&guest, "a", 0, MIB2), -1);
     CHECK_EQ(setup(&guest, a, MIB2, MIB2, false), 0);
     CHECK_EQ(end(&guest), 0);
+}
+
+/* A guest that starts anew has not taken its mappings back; the front-end may have, or not. */
+static void starts_anew(void)
+{
+    for (unsigned forgets = 0; forgets < 2; forgets++) {
+        struct guest guest;
+        begin(&guest, true);
+        host_write(&guest, "f", 0, 2 * PAGE + 5, 1);
+        host_write(&guest, "g", 0, 3 * PAGE + 5, 2);
+        uint64_t node = guest_lookup(&guest, "f");
+        CHECK_EQ(setup(&guest, node, 0, 0, true), 0);
+        front.window[2 * PAGE + 4] = 'z';
+        struct fuse_init_in in = {.major = 7, .minor = 38, .flags = FUSE_MAP_ALIGNMENT};
+        CHECK_EQ(guest_do(&guest, FUSE_INIT, 0, in), 0);
+        CHECK_EQ(front.unmaps, 0);
+        int fd = open(guest_path(&guest, "f"), O_RDONLY);
+        char last = 0;
+        CHECK_EQ(pread(fd, &last, 1, 2 * PAGE + 4), 1);
+        close(fd);
+        CHECK_EQ(last, 'z');
+        if (forgets)
+            front.piece_count = 0;
+        front.overlap_expected = !forgets;
+        node = guest_lookup(&guest, "g");
+        CHECK_EQ(setup(&guest, node, 0, 0, true), 0);
+        CHECK_EQ(front.piece_count, 2);
+        CHECK_EQ(compare(&guest, "g", 0, 0), -1);
+        /* What is in doubt no more is never taken back by mistake. */
+        front.frozen = true;
+        front.overlap_expected = false;
+        CHECK_EQ(setup(&guest, node, MIB2, MIB2, true), 0);
+        front.refuse_from = 1;
+        uint64_t fh;
+        CHECK_EQ(guest_open(&guest, node, O_RDWR, &fh), 0);
+        CHECK_EQ(guest_write(&guest, node, fh, MIB2, "x", 1, 0, 0), -EAGAIN);
+        front.refuse_from = 0;
+        CHECK_EQ(compare(&guest, "g", 0, 0), -1);
+        CHECK_EQ(end(&guest), 0);
+    }
 }
 
 static void refusals(void)
@@ -754,6 +795,7 @@ int main(void)
     RUN(cuts);
     RUN(bad_arguments);
     RUN(takes_over_a_place);
+    RUN(starts_anew);
     RUN(refusals);
     RUN(flags);
     RUN(readonly);
