@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILE_MAX   (1 << 20)
+#ifndef FILE_MAX
+#define FILE_MAX (1 << 20)
+#endif
 #define LENGTH_MAX (160 << 10)
 #define HISTORY    40
 
