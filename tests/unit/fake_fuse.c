@@ -150,11 +150,14 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
         wait_release();
         break;
     case FAKE_MAP:
-        request.argument = (uint32_t)-fake_mapper.map(fake_mapper.owner, &mapping);
+        request.argument =
+            fake_mapper.map ? (uint32_t)-fake_mapper.map(fake_mapper.owner, &mapping) : ENODEV;
         break;
     case FAKE_UNMAP:
-        request.argument =
-            (uint32_t)-fake_mapper.unmap(fake_mapper.owner, mapping.window_offset, mapping.length);
+        request.argument = fake_mapper.unmap
+                               ? (uint32_t)-fake_mapper.unmap(fake_mapper.owner,
+                                                              mapping.window_offset, mapping.length)
+                               : ENODEV;
         break;
     default:
         return 0;
