@@ -15,7 +15,7 @@
 
 /* What the cases without an opinion use: 16 ranges. */
 #define DAX_WINDOW      (32ull << 20)
-#define DAX_WINDOW_WORD "--tag=dax --dax-window=32M"
+#define DAX_WINDOW_WORD "--tag=dax --request-queues=8 --dax-window=32M"
 
 /* A store into a page that only the daemon can carry over is in the file after this time. */
 #define DAX_SETTLE_MS   1000

@@ -163,7 +163,8 @@ static void carry_out(struct window *window, const struct wish *wish)
 
 /* --- what the rules say --------------------------------------------------------------------- */
 
-/* QEMU's reasons to refuse; each is a violation, as a daemon that knows them never asks. */
+/* QEMU's reasons to refuse; each is a violation, as a daemon that knows them never asks. But what
+ * is left of another session it may try. */
 static bool exact_allows(struct window *window, const struct wish *wish)
 {
     struct stat st;
@@ -171,13 +172,15 @@ static bool exact_allows(struct window *window, const struct wish *wish)
     if (wish->unmap) {
         if (is_one_piece(window, wish->offset, wish->length))
             return true;
-        violate(window, "UNMAP %#llx+%#llx is not one mapping", (unsigned long long)wish->offset,
-                (unsigned long long)wish->length);
+        if (!window->options.may_probe)
+            violate(window, "UNMAP %#llx+%#llx is not one mapping",
+                    (unsigned long long)wish->offset, (unsigned long long)wish->length);
         return false;
     }
     if (overlaps(window, wish->offset, wish->length)) {
-        violate(window, "MAP %#llx+%#llx over another mapping", (unsigned long long)wish->offset,
-                (unsigned long long)wish->length);
+        if (!window->options.may_probe)
+            violate(window, "MAP %#llx+%#llx over another mapping",
+                    (unsigned long long)wish->offset, (unsigned long long)wish->length);
         return false;
     }
     if (fstat(wish->fd, &st) < 0)
@@ -230,7 +233,7 @@ static bool allows(struct window *window, const struct wish *wish)
 /* --- the channel ---------------------------------------------------------------------------- */
 
 /* The new memory table, as long as it has room for all: the serving thread waits for its answer. */
-static void send_table(struct window *window)
+void window_send_table(struct window *window)
 {
     struct vuf_region regions[VUF_TABLE_REGIONS] = {vuf_mem_region(&window->guest->dev.mem)};
     int fds[VUF_TABLE_REGIONS] = {window->guest->dev.mem.fd};
@@ -413,7 +416,7 @@ static void serve_one(struct window *window, const struct vuf_msg *msg)
         usleep(APPEAR_US);
     carry_out(window, &wishes[0]);
     if (!window->options.without_tables)
-        send_table(window);
+        window_send_table(window);
 }
 
 static void set_busy(struct window *window, bool busy)
@@ -453,6 +456,31 @@ static void *serve(void *argument)
 
 /* --- the test's side ------------------------------------------------------------------------ */
 
+static void start_thread(struct window *window)
+{
+    OK(vuf_open_backend_channel(&window->guest->dev.conn, &window->channel));
+    if (pthread_create(&window->thread, NULL, serve, window) != 0)
+        FAIL("pthread_create");
+}
+
+static void end_thread(struct window *window)
+{
+    uint64_t number = 1;
+
+    CHECK(write(window->stop_fd, &number, sizeof(number)) == sizeof(number));
+    window_release(window);
+    pthread_join(window->thread, NULL);
+    CHECK(read(window->stop_fd, &number, sizeof(number)) == sizeof(number));
+}
+
+void window_reopen(struct window *window)
+{
+    end_thread(window);
+    vuf_conn_close(&window->channel);
+    window_fail(window, FAULT_NONE, 0, false);
+    start_thread(window);
+}
+
 void window_open(struct window *ret_window, struct guest *guest,
                  const struct window_options *options)
 {
@@ -467,18 +495,12 @@ void window_open(struct window *ret_window, struct guest *guest,
     pthread_mutex_init(&window->lock, NULL);
     window->stop_fd = eventfd(0, EFD_CLOEXEC);
     CHECK(window->stop_fd >= 0);
-    OK(vuf_open_backend_channel(&guest->dev.conn, &window->channel));
-    if (pthread_create(&window->thread, NULL, serve, window) != 0)
-        FAIL("pthread_create");
+    start_thread(window);
 }
 
 void window_close(struct window *window)
 {
-    uint64_t one = 1;
-
-    CHECK(write(window->stop_fd, &one, sizeof(one)) == sizeof(one));
-    window_release(window);
-    pthread_join(window->thread, NULL);
+    end_thread(window);
     if (window->violations)
         FAIL("%u rules broken; the first: %s", window->violations, window->violation);
     for (size_t i = 0; i < window->count; i++)

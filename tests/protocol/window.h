@@ -35,7 +35,7 @@ enum window_style { WINDOW_EXACT, WINDOW_LOOSE, WINDOW_LEGACY };
 enum window_fault {
     FAULT_NONE,
     FAULT_REFUSE,  /* answered with 1 */
-    FAULT_LATE,    /* looked at again after window_release(), or LATE_MS */
+    FAULT_LATE,    /* looked at after window_release(), or LATE_MS */
     FAULT_NEVER,   /* read and forgotten, and so are all that follow */
     FAULT_CLOSE,   /* the channel is closed */
     FAULT_GARBAGE, /* answered with another request's number and a wrong size */
@@ -47,6 +47,7 @@ struct window_options {
     bool without_tables; /* WINDOW_EXACT: sends no memory tables */
     bool at_once;        /* WINDOW_EXACT: no pause before a mapping appears */
     bool eof_is_lenient; /* WINDOW_EXACT: files are cut while mapped: refusing is no violation */
+    bool may_probe;      /* refusing anything that is sound is no violation */
 };
 
 struct window_piece {
@@ -96,6 +97,12 @@ void window_drop(struct window *window);
 
 /* The IN-th request from now (1: the next) is not served but treated so, or all from there on. */
 void window_fail(struct window *window, enum window_fault fault, unsigned in, bool goes_on);
+
+/* Gives the daemon a new channel instead of the one there is, whose requests are forgotten. */
+void window_reopen(struct window *window);
+
+/* The memory table as it is now: what QEMU sends when the device is started. */
+void window_send_table(struct window *window);
 
 /* Lets FAULT_LATE go on. */
 void window_release(struct window *window);
