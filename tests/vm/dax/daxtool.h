@@ -47,6 +47,7 @@ void command_store(char **argv);
 void command_check(char **argv);
 void command_resize(char **argv);
 void command_verify(char **argv);
+void command_scan(char **argv);
 void command_make_small(char **argv);
 void command_small(char **argv);
 void command_count(char **argv);

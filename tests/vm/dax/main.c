@@ -24,6 +24,7 @@ static const struct {
     {"check", 4, command_check, "FILE OFFSET LENGTH SEED: reads the pattern there"},
     {"resize", 2, command_resize, "FILE SIZE: makes it, or cuts or grows it by a hole"},
     {"verify", 4, command_verify, "FILE SIZE SEED read|map|random-read|random-map: all of it"},
+    {"scan", 2, command_scan, "FILE read|map|random: prints the milliseconds of two passes"},
     {"make-small", 3, command_make_small, "FOLDER COUNT SEED: files of 0 to 9000 bytes"},
     {"small", 4, command_small, "FOLDER COUNT SEED read|map: checks them"},
     {"count", 4, command_count, "FILE SLOT SLOTS ROUNDS: counts with others in a mapping"},
