@@ -317,7 +317,7 @@ static int visit_tell(struct dax *dax, struct dax_range *range, struct dax_file 
     const struct statx *told = argument;
     int64_t mtime = told->stx_mtime.tv_sec * INT64_C(1000000000) + told->stx_mtime.tv_nsec;
     if (range->flags & DAX_TAIL) {
-        if (range->size == told->stx_size && range->mtime == mtime)
+        if (range->size == told->stx_size && range->mtime == mtime && !dax_tail_dirty(dax, range))
             return 0;
     } else if (dax_within(range, told->stx_size) <= range->real * DAX_PAGE) {
         return 0;

@@ -67,7 +67,8 @@ int dax_map(struct fuse_thread *thread, struct inode *inode, uint64_t offset,
 /* Takes whatever is in the ranges away, if there is anything. Alignment as above. */
 int dax_unmap(struct fuse_thread *thread, uint64_t window_offset, uint64_t length);
 
-/* Before a reply that tells attributes of the file: what it has grown by is mapped first. */
+/* Before a reply that tells attributes of the file: what it has grown by is mapped first, and what
+ * the guest has stored in tails is in the file. */
 int dax_tell(struct fuse_thread *thread, struct inode *inode, const struct statx *attributes);
 
 /*

@@ -369,6 +369,14 @@ static uint64_t part_of_range(int fd, uint64_t file_offset)
     return left < WINDOW_RANGE ? left : WINDOW_RANGE;
 }
 
+static unsigned byte_of(int fd, uint64_t offset)
+{
+    unsigned char byte = 0;
+
+    CHECK(pread(fd, &byte, 1, (off_t)offset) == 1);
+    return byte;
+}
+
 void dax_expect_file(struct dax *dax, uint64_t window_offset, int fd, uint64_t file_offset)
 {
     struct file_part part = {fd, file_offset};
@@ -376,9 +384,10 @@ void dax_expect_file(struct dax *dax, uint64_t window_offset, int fd, uint64_t f
     uint64_t at = first_difference(dax, window_offset, length, from_file, &part);
 
     if (at < length)
-        FAIL("window %#llx differs from the file at %#llx (%llu bytes long)",
+        FAIL("window %#llx differs from the file at %#llx (%llu bytes long): %#x, not %#x",
              (unsigned long long)(window_offset + at), (unsigned long long)(file_offset + at),
-             (unsigned long long)host_size(fd));
+             (unsigned long long)host_size(fd), dax->window.map[window_offset + at],
+             byte_of(fd, file_offset + at));
 }
 
 void dax_expect_file_soon(struct dax *dax, uint64_t window_offset, int fd, uint64_t file_offset)
