@@ -2,9 +2,11 @@
 #include "backchan.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -16,6 +18,13 @@
 
 _Static_assert(BACKCHAN_REPLY_SIZE == sizeof(struct vu_header) + sizeof(uint64_t), "a reply");
 
+/* How often to look whether the front-end has read a byte. */
+#define STAGE_PAUSE_MIN_NS 10000
+#define STAGE_PAUSE_MAX_NS 1000000
+
+/* No request has this bit in its number. */
+#define UNKNOWN_REQUEST    UINT32_C(0x40000000)
+
 /* One call of backchan_ask(), from its begin to its end. */
 struct call {
     struct backchan *channel;
@@ -23,8 +32,8 @@ struct call {
     unsigned count;
     unsigned sent;
     unsigned answered;
-    uint64_t values[BACKCHAN_REQUESTS_MAX];
-    unsigned turn; /* of the channel, at the begin */
+    uint64_t value; /* that the first was answered with */
+    unsigned turn;  /* of the channel, at the begin */
     int64_t deadline;
 };
 
@@ -165,6 +174,9 @@ static int wait_for(struct call *call, short events)
 
     if (left <= 0)
         return die(channel, "the front-end does not answer");
+    /* Somebody else may have taken the wake-up. */
+    if (is_interrupted(call))
+        return -ECANCELED;
     if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
         return die(channel, strerror(errno));
     /* The state counts, not the wake-up, which may be an old one. */
@@ -173,21 +185,44 @@ static int wait_for(struct call *call, short events)
     return is_interrupted(call) ? -ECANCELED : 0;
 }
 
-/* One sendmsg(), which never blocks. Returns 0 or a negative errno. */
-static int send_now(struct backchan *channel, const struct backchan_request *request)
+/* Takes the first skip bytes off a list of two pieces. */
+static void skip_bytes(struct iovec iov[2], size_t skip)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        size_t here = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+
+        iov[i].iov_base = (char *)iov[i].iov_base + here;
+        iov[i].iov_len -= here;
+        skip -= here;
+    }
+}
+
+/*
+ * One sendmsg(), which never blocks: the request's first byte, and the descriptor with it, or its
+ * other bytes, or all of it. Returns 0 or a negative errno.
+ */
+enum part { PART_ALL, PART_FIRST, PART_REST };
+
+static int send_now(struct backchan *channel, const struct backchan_request *request,
+                    enum part part)
 {
     struct vu_header header = {request->number, VU_VERSION | VU_FLAG_NEED_REPLY, request->size};
     struct iovec iov[2] = {
-        {.iov_base = &header, .iov_len = sizeof(header)},
-        {.iov_base = (void *)(uintptr_t)request->payload, .iov_len = request->size},
+        {.iov_base = &header, .iov_len = part == PART_FIRST ? 1 : sizeof(header)},
+        {.iov_base = (void *)(uintptr_t)request->payload,
+         .iov_len = part == PART_FIRST ? 0 : request->size},
     };
+
+    if (part == PART_REST)
+        skip_bytes(iov, 1);
+    size_t length = iov[0].iov_len + iov[1].iov_len;
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } control = {0};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
-    if (request->fd >= 0) {
+    if (request->fd >= 0 && part != PART_REST) {
         msg.msg_control = control.bytes;
         msg.msg_controllen = sizeof(control.bytes);
         struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
@@ -200,18 +235,17 @@ static int send_now(struct backchan *channel, const struct backchan_request *req
     if (sent < 0)
         return -errno;
     /* A UNIX stream takes what is as short as this whole or not at all. */
-    return sent == (ssize_t)(sizeof(header) + request->size) ? 0 : -EPROTO;
+    return sent == (ssize_t)length ? 0 : -EPROTO;
 }
 
-/* Sends the next request. Returns 0 or as backchan_ask(). */
-static int send_next(struct call *call)
+/* Sends of the next request, waiting for room if must be. Returns 0 or as backchan_ask(). */
+static int send_part(struct call *call, enum part part)
 {
     for (;;) {
-        int rc = send_now(call->channel, &call->requests[call->sent]);
+        int rc = send_now(call->channel, &call->requests[call->sent], part);
 
         switch (rc) {
         case 0:
-            call->sent++;
             return 0;
         case -EINTR:
             continue;
@@ -224,7 +258,7 @@ static int send_next(struct call *call)
         case -ENOBUFS:
         case -ENOMEM:
         case -EBADF:
-            if (call->sent == 0)
+            if (call->sent == 0 && part != PART_REST)
                 return -EAGAIN;
             break;
         default:
@@ -232,6 +266,75 @@ static int send_next(struct call *call)
         }
         return die(call->channel, strerror(-rc));
     }
+}
+
+/*
+ * The first byte of a request is on its way. Returns 0 once the front-end has read it, or as
+ * backchan_ask(). Nothing tells us when, so we look, first soon and then less and less often.
+ */
+static int wait_until_read(struct call *call)
+{
+    struct backchan *channel = call->channel;
+    struct timespec pause = {.tv_nsec = STAGE_PAUSE_MIN_NS};
+
+    for (;;) {
+        struct pollfd wake = {.fd = channel->wake_fd, .events = POLLIN};
+        uint64_t value;
+        int unread;
+
+        if (ioctl(channel->fd, SIOCOUTQ, &unread) < 0)
+            return die(channel, strerror(errno));
+        if (unread == 0)
+            return 0;
+        if (is_interrupted(call))
+            return -ECANCELED;
+        if (now_ms() > call->deadline)
+            return die(channel, "the front-end does not read");
+        if (ppoll(&wake, 1, &pause, NULL) > 0 &&
+            read(channel->wake_fd, &value, sizeof(value)) < 0 && errno != EAGAIN)
+            return die(channel, strerror(errno));
+        if (pause.tv_nsec < STAGE_PAUSE_MAX_NS)
+            pause.tv_nsec += pause.tv_nsec / 4;
+    }
+}
+
+/* Makes a request that nobody knows of the first byte that was sent. */
+static int send_nonsense(struct call *call)
+{
+    struct backchan *channel = call->channel;
+    struct backchan_request nonsense = {
+        .number = call->requests[call->sent].number | UNKNOWN_REQUEST, .fd = -1};
+    int rc = send_now(channel, &nonsense, PART_REST);
+
+    if (rc < 0)
+        return die(channel, strerror(-rc));
+    channel->owed++;
+    return 0;
+}
+
+static int send_staged(struct call *call)
+{
+    int rc = send_part(call, PART_FIRST);
+
+    if (rc < 0)
+        return rc;
+    rc = wait_until_read(call);
+    if (rc == -ECANCELED)
+        return send_nonsense(call) < 0 ? -EIO : -ECANCELED;
+    if (rc == 0)
+        rc = send_part(call, PART_REST);
+    /* Half a request cannot be left behind. */
+    return rc == -ECANCELED ? die(call->channel, "the front-end reads too slowly") : rc;
+}
+
+/* Sends the next request. Returns 0 or as backchan_ask(). */
+static int send_next(struct call *call)
+{
+    int rc = call->requests[call->sent].staged ? send_staged(call) : send_part(call, PART_ALL);
+
+    if (rc == 0)
+        call->sent++;
+    return rc;
 }
 
 /* Takes in what is there of the next reply. Returns 1 when it is whole, -EAGAIN, or -EIO. */
@@ -281,7 +384,8 @@ static int take_replies(struct call *call)
         }
         if (header.request != call->requests[call->answered].number)
             return die(channel, "a reply is to another request");
-        call->values[call->answered++] = value;
+        if (call->answered++ == 0)
+            call->value = value;
     }
     return 0;
 }
@@ -320,11 +424,11 @@ static int run_call(struct call *call)
     if (rc == 0)
         rc = await_replies(call);
     channel->owed += call->sent - call->answered;
-    return rc;
+    return rc == -ECANCELED && call->answered ? 0 : rc;
 }
 
 int backchan_ask(struct backchan *channel, const struct backchan_request *requests, unsigned count,
-                 uint64_t *ret_values)
+                 uint64_t *ret_value)
 {
     struct call call = {.channel = channel, .requests = requests, .count = count};
 
@@ -337,6 +441,6 @@ int backchan_ask(struct backchan *channel, const struct backchan_request *reques
     int rc = run_call(&call);
     pthread_mutex_unlock(&channel->call_lock);
     if (rc == 0)
-        memcpy(ret_values, call.values, count * sizeof(ret_values[0]));
+        *ret_value = call.value;
     return rc;
 }

@@ -52,6 +52,13 @@ struct backchan_request {
     const void *payload;
     uint32_t size; /* of payload, bytes: at most 1 KiB */
     int fd;        /* goes along; borrowed. -1: none */
+    /*
+     * The front-end must not come to read it after the device was stopped: QEMU ends in a crash.
+     * Its first byte goes ahead. Once that is read, QEMU does nothing else before it has the rest
+     * and has carried it out; if we are stopped before, the rest makes it a request that nobody
+     * knows, which is refused at any time.
+     */
+    bool staged;
 };
 
 /* The channel is stopped and has no descriptor. Returns 0 or a negative errno. */
@@ -79,15 +86,16 @@ void backchan_interrupt(struct backchan *channel);
 
 /*
  * Any thread of a queue: sends the requests, one after another, then waits for their replies, in
- * the same order. Returns 0 with the values that the front-end answered, or
+ * the same order. All but the first are there to be waited for only: when the call is interrupted
+ * with the first one answered, it counts as answered. Returns 0 with the value of the first, or
  *
  *  -EAGAIN     no request could be sent, and none was
- *  -ECANCELED  stopped or interrupted: what was sent may still be carried out. Replies that have
- *              come all the same are taken, so this is not said of requests that are answered.
+ *  -ECANCELED  stopped or interrupted: a request that was sent may still be carried out, unless it
+ *              is staged. Replies that have come all the same are taken.
  *  -EIO        no channel, no answer in time, a broken one, or the peer has left: no further call
  *              on this descriptor succeeds
  */
 int backchan_ask(struct backchan *channel, const struct backchan_request *requests, unsigned count,
-                 uint64_t *ret_values);
+                 uint64_t *ret_value);
 
 #endif

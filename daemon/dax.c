@@ -59,10 +59,10 @@ static void remember(struct dax_window *window, const struct dax_mapping *mappin
 static int ask(struct dax_window *window, const struct backchan_request *requests, unsigned count,
                atomic_ulong *counter)
 {
-    uint64_t values[BACKCHAN_REQUESTS_MAX];
+    uint64_t value;
 
-    int rc = backchan_ask(window->channel, requests, count, values);
-    if (rc == 0 && values[0])
+    int rc = backchan_ask(window->channel, requests, count, &value);
+    if (rc == 0 && value)
         rc = -EAGAIN;
     if (rc == 0)
         atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
@@ -87,8 +87,8 @@ static int shmem_map(void *owner, const struct dax_mapping *mapping)
         .flags = mapping->writable ? VU_SHMEM_MAP_RW : 0,
     };
     struct backchan_request requests[] = {
-        {VU_BACKEND_SHMEM_MAP, &map, sizeof(map), mapping->fd},
-        {VU_BACKEND_SHARED_OBJECT_LOOKUP, &no_object, sizeof(no_object), -1},
+        {VU_BACKEND_SHMEM_MAP, &map, sizeof(map), mapping->fd, window->exact},
+        {VU_BACKEND_SHARED_OBJECT_LOOKUP, &no_object, sizeof(no_object), -1, false},
     };
 
     remember(window, mapping);
@@ -99,7 +99,8 @@ static int shmem_unmap(void *owner, uint64_t window_offset, uint64_t length)
 {
     struct dax_window *window = owner;
     struct vu_shmem_map map = {.shmid = DAX_SHMID, .shm_offset = window_offset, .length = length};
-    struct backchan_request request = {VU_BACKEND_SHMEM_UNMAP, &map, sizeof(map), -1};
+    struct backchan_request request = {VU_BACKEND_SHMEM_UNMAP, &map, sizeof(map), -1,
+                                       window->exact};
 
     return ask(window, &request, 1, &window->unmaps);
 }
@@ -113,7 +114,7 @@ static int fs_map(void *owner, const struct dax_mapping *mapping)
         .length[0] = mapping->length,
         .flags[0] = VU_FS_MAP_READ | (mapping->writable ? VU_FS_MAP_WRITE : 0),
     };
-    struct backchan_request request = {VU_BACKEND_FS_MAP, &map, sizeof(map), mapping->fd};
+    struct backchan_request request = {VU_BACKEND_FS_MAP, &map, sizeof(map), mapping->fd, false};
 
     remember(window, mapping);
     return ask(window, &request, 1, &window->maps);
@@ -123,7 +124,7 @@ static int fs_unmap(void *owner, uint64_t window_offset, uint64_t length)
 {
     struct dax_window *window = owner;
     struct vu_fs_map map = {.cache_offset[0] = window_offset, .length[0] = length};
-    struct backchan_request request = {VU_BACKEND_FS_UNMAP, &map, sizeof(map), -1};
+    struct backchan_request request = {VU_BACKEND_FS_UNMAP, &map, sizeof(map), -1, false};
 
     return ask(window, &request, 1, &window->unmaps);
 }

@@ -234,9 +234,13 @@ static int take(uint32_t number, void *payload, size_t size, int *ret_fd)
                          .msg_controllen = sizeof(control.bytes)};
     struct pollfd wait = {.fd = channel, .events = POLLIN};
 
-    if (poll(&wait, 1, PATIENCE_MS) <= 0 ||
-        recvmsg(channel, &msg, MSG_CMSG_CLOEXEC) != sizeof(header))
+    if (poll(&wait, 1, PATIENCE_MS) <= 0)
         return -ETIMEDOUT;
+    /* The descriptor comes with the first byte, which may come alone. */
+    ssize_t got = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
+    if (got <= 0 || recv(channel, (char *)&header + got, sizeof(header) - (size_t)got,
+                         MSG_WAITALL) != (ssize_t)sizeof(header) - got)
+        return -EPROTO;
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
     *ret_fd = -1;
     if (cmsg)
