@@ -18,12 +18,14 @@
 
 const struct dax_options dax_exact = {.window = {.style = WINDOW_EXACT}};
 const struct dax_options dax_loose = {.window = {.style = WINDOW_LOOSE}};
+const struct dax_options dax_strict = {.window = {.style = WINDOW_STRICT}};
 
 static uint64_t features_of(const struct dax_options *options)
 {
     static const uint64_t of_style[] = {
         [WINDOW_EXACT] = EXACT_FEATURES,
         [WINDOW_LOOSE] = LOOSE_FEATURES,
+        [WINDOW_STRICT] = LOOSE_FEATURES,
         [WINDOW_LEGACY] = 0,
     };
 

@@ -34,7 +34,7 @@ struct dax_options {
     bool no_channel;              /* no SET_BACKEND_REQ_FD */
 };
 
-extern const struct dax_options dax_exact, dax_loose;
+extern const struct dax_options dax_exact, dax_loose, dax_strict;
 
 /*
  * dax_realize: connected, negotiated, GET_SHMEM_CONFIG as QEMU asks it at realize, the channel.

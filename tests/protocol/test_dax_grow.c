@@ -403,16 +403,26 @@ static void append(struct daemon *daemon)
         .name = a_name "-loose", .run = function, .words = DAX_WINDOW_WORD, .data = &dax_loose \
     }
 
+#define STRICT(a_name, function)                                                                 \
+    {                                                                                            \
+        .name = a_name "-strict", .run = function, .words = DAX_WINDOW_WORD, .data = &dax_strict \
+    }
+
 static const struct test_case cases[] = {
     BOTH("write", by_write),
+    STRICT("write", by_write),
     BOTH("write-behind-a-hole", by_write_behind_a_hole),
     BOTH("write-and-store", write_and_store),
+    STRICT("write-and-store", write_and_store),
     BOTH("setattr", by_setattr),
+    STRICT("setattr", by_setattr),
     BOTH("fallocate", by_fallocate),
     BOTH("host", by_the_host),
+    STRICT("host", by_the_host),
     BOTH("host-then-lookup", by_the_host_then_lookup),
     BOTH("copy", by_copy),
     BOTH("cut-and-grow", cut_and_grow),
+    STRICT("cut-and-grow", cut_and_grow),
     BOTH("cut-to-nothing", cut_to_nothing),
     BOTH("no-old-bytes", no_old_bytes),
     BOTH("punched", punched),
@@ -425,6 +435,7 @@ static const struct test_case cases[] = {
      .words = DAX_WINDOW_WORD,
      .data = &dax_loose},
     BOTH("append", append),
+    STRICT("append", append),
 };
 
 int main(int argc, char **argv)

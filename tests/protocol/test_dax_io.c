@@ -232,6 +232,17 @@ static void nothing_there(struct daemon *daemon)
         guest_check_ring(&dax->guest, 1);
     }
     dax_expect_file(dax, 0, files.a, 0);
+    /* Behind the last page of a file, in its range. */
+    host_create(dax, "c", 3 * 4096, 3);
+    uint64_t node = guest_lookup(&dax->guest, ROOT_ID, "c");
+    CHECK_EQ(dax_map(dax, node, 0, 9 * R, DAX_WRITE), 0);
+    CHECK_EQ(write_from(dax, files.a_node, files.a_fh, 0, 8192, 9 * R + 4096, 1), 0);
+    expect_host(files.a, 0, 8192, 3, 4096);
+    CHECK_EQ(write_from(dax, files.a_node, files.a_fh, 0, 8192, 9 * R + 8192, 1), -EFAULT);
+    CHECK_EQ(write_from(dax, files.a_node, files.a_fh, 0, 4096, 9 * R + 3 * 4096, 1), -EFAULT);
+    CHECK_EQ(read_into(dax, files.b_node, files.b_fh, 0, 4096, 9 * R + 3 * 4096, 1), -EFAULT);
+    CHECK_EQ(read_into(dax, files.b_node, files.b_fh, 0, 4096, 10 * R - 4096, 1), -EFAULT);
+    expect_host(files.a, 0, 8192, 3, 4096);
     /* Mapped, used, and gone. */
     CHECK_EQ(write_from(dax, files.a_node, files.a_fh, 0, 4096, 6 * R, 1), 0);
     CHECK_EQ(dax_unmap(dax, 6 * R, R), 0);

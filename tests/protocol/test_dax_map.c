@@ -386,6 +386,25 @@ static void upgrade(struct daemon *daemon)
     dax_finish(&dax);
 }
 
+/* The same for ranges that are all file. */
+static void upgrade_whole(struct daemon *daemon)
+{
+    struct dax dax;
+
+    start(&dax, daemon);
+    int fd = host_create(&dax, "file", 2 * R, 1);
+    uint64_t node = guest_lookup(&dax.guest, ROOT_ID, "file");
+    CHECK_EQ(dax_map(&dax, node, 0, R, DAX_READ), 0);
+    CHECK_EQ(dax_map(&dax, node, R, 3 * R, DAX_READ), 0);
+    dax_expect_file(&dax, R, fd, 0);
+    for (uint64_t at = 0; at < 2 * R; at += R) {
+        CHECK_EQ(dax_map(&dax, node, at, R + 2 * at, DAX_WRITE), 0);
+        dax_store(&dax, R + 2 * at + 4090, 5000, 2, 0);
+        dax_expect_file(&dax, R + 2 * at, fd, at);
+    }
+    dax_finish(&dax);
+}
+
 /* Several removals in one request; ranges in which nothing is. */
 static void removals(struct daemon *daemon)
 {
@@ -637,6 +656,11 @@ static const struct dax_options without_channel = {.window = {.style = WINDOW_EX
         .name = a_name "-loose", .run = function, .words = DAX_WINDOW_WORD, .data = &dax_loose \
     }
 
+#define STRICT(a_name, function)                                                                 \
+    {                                                                                            \
+        .name = a_name "-strict", .run = function, .words = DAX_WINDOW_WORD, .data = &dax_strict \
+    }
+
 static const struct test_case cases[] = {
     BOTH("init-offers", init_offers),
     {.name = "no-feature", .run = no_window, .words = DAX_WINDOW_WORD, .data = &without_feature},
@@ -644,20 +668,28 @@ static const struct test_case cases[] = {
     {.name = "no-channel", .run = no_window, .words = DAX_WINDOW_WORD, .data = &without_channel},
     {.name = "no-option", .run = no_option},
     BOTH("map-and-read", map_and_read),
+    STRICT("map-and-read", map_and_read),
     BOTH("zeros-behind-the-end", zeros_behind_the_end),
     BOTH("whole-pages-are-shared", whole_pages_are_shared),
+    STRICT("whole-pages-are-shared", whole_pages_are_shared),
     BOTH("last-page-reaches-the-file", last_page_reaches_the_file),
+    STRICT("last-page-reaches-the-file", last_page_reaches_the_file),
     BOTH("last-page-by-itself", last_page_by_itself),
     BOTH("last-page-from-the-host", last_page_from_the_host),
     BOTH("stores-behind-the-end", stores_behind_the_end),
     BOTH("place-is-reused", place_is_reused),
+    STRICT("place-is-reused", place_is_reused),
     BOTH("two-places", two_places),
     BOTH("upgrade", upgrade),
+    STRICT("upgrade", upgrade),
+    BOTH("upgrade-whole", upgrade_whole),
     BOTH("removals", removals),
+    STRICT("removals", removals),
     BOTH("bad-arguments", bad_arguments),
     BOTH("two-ranges-at-once", two_ranges_at_once),
     BOTH("not-a-file", not_a_file),
     BOTH("unlinked", unlinked),
+    STRICT("unlinked", unlinked),
     BOTH("forgotten", forgotten),
     {.name = "read-only-share-exact",
      .run = read_only_share,

@@ -487,6 +487,7 @@ static const struct dax_options legacy = {.window = {.style = WINDOW_LEGACY}};
 static const struct test_case cases[] = {
     {.name = "random-exact", .run = random_steps, .words = DAX_WINDOW_WORD, .data = &exact},
     {.name = "random-loose", .run = random_steps, .words = DAX_WINDOW_WORD, .data = &dax_loose},
+    {.name = "random-strict", .run = random_steps, .words = DAX_WINDOW_WORD, .data = &dax_strict},
     {.name = "random-legacy",
      .run = random_steps,
      .words = "--dax-window=32M --dax-protocol=fs-map",

@@ -223,10 +223,25 @@ static bool is_sound(struct window *window, const struct wish *wish)
     return sound;
 }
 
+/* The same without a word. */
+static bool strict_allows(const struct window *window, const struct wish *wish)
+{
+    struct stat st;
+
+    if (wish->unmap)
+        return is_one_piece(window, wish->offset, wish->length);
+    if (fstat(wish->fd, &st) < 0)
+        FAIL("fstat: %m");
+    return !overlaps(window, wish->offset, wish->length) &&
+           wish->fd_offset + wish->length <= (uint64_t)st.st_size;
+}
+
 static bool allows(struct window *window, const struct wish *wish)
 {
     if (!is_sound(window, wish))
         return false;
+    if (window->options.style == WINDOW_STRICT)
+        return strict_allows(window, wish);
     return window->options.style != WINDOW_EXACT || exact_allows(window, wish);
 }
 

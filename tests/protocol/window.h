@@ -3,13 +3,15 @@
  * The front-end's half of a DAX window: an area of addresses into which a thread of its own maps
  * what the daemon asks for on the back-end channel, and a record of every rule that was broken.
  *
- * Three kinds of front-end:
+ * Four kinds of front-end:
  *
  *   WINDOW_EXACT   like QEMU 11.1: nothing over a mapping, nothing beyond the end of a file, unmaps
  *                  of exactly one mapping; a mapping appears, and disappears, only some time after
  *                  the answer, before the next request is looked at; then the new memory table is
  *                  sent, and its answer waited for, before anything else is served
  *   WINDOW_LOOSE   like crosvm: anything anywhere, at once, and no tables
+ *   WINDOW_STRICT  refuses what the exact one refuses, but is otherwise as the loose one; nothing
+ *                  tells it from that but its refusals, which are no violations therefore
  *   WINDOW_LEGACY  the old FS_MAP and FS_UNMAP, as loose, without the SHMEM feature
  *
  * Owner: the case, by way of struct dax (dax_guest.h); the thread ends in window_close(). Locks:
@@ -29,7 +31,7 @@
 #define WINDOW_PAGE  4096ull
 #define WINDOW_RANGE (2ull << 20) /* what Linux maps at a time */
 
-enum window_style { WINDOW_EXACT, WINDOW_LOOSE, WINDOW_LEGACY };
+enum window_style { WINDOW_EXACT, WINDOW_LOOSE, WINDOW_STRICT, WINDOW_LEGACY };
 
 /* What happens to a request for a mapping or an unmapping instead of being served. */
 enum window_fault {
