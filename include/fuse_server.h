@@ -41,6 +41,8 @@ struct fuse_chain {
     bool in_window;
     /* A buffer lies in no memory that we know, and was left out of its list: reply EFAULT. */
     bool unreachable;
+    /* FUSE_SERVER_RESTART may be returned: nothing behind it was taken from its queue. */
+    bool restartable;
 };
 
 /* What the thread's owner wants to know while a request runs. Each may be NULL. */
@@ -71,7 +73,12 @@ void fuse_thread_free(struct fuse_thread *thread);
  * Runs one request to its end on the calling thread. Returns how many bytes of the writable list
  * were filled, from its start: the used length; 0 for requests without a reply (FORGET and its
  * kind) and for chains with no room for a reply header.
+ *
+ * FUSE_SERVER_RESTART, for a chain that is restartable: the mapper said -ECANCELED, nothing was
+ * written to the chain, and nothing was done that must not be done twice. The request stays with
+ * the driver, and comes again later: the guest does not notice that its device was stopped.
  */
+#define FUSE_SERVER_RESTART ((size_t)-1)
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
 
 /*
