@@ -13,8 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The guest's kernel cuts the window into ranges of this size (Linux: FUSE_DAX_SZ), and so do we.
- */
+/* The guest's kernel cuts the window into ranges of this size (Linux: FUSE_DAX_SZ): so do we. */
 #define DAX_RANGE_SHIFT 21
 #define DAX_RANGE_SIZE  (UINT64_C(1) << DAX_RANGE_SHIFT)
 
@@ -43,10 +42,15 @@ struct dax_mapper {
 
     /*
      * Puts pages into the window; returns when the guest can see them. 0, or
+     *
      *  -EAGAIN     the front-end refused: no room, or a rule of its own; nothing is mapped there
-     * that was not before -ECANCELED  the device is being stopped: the front-end may or may not
-     * carry it out later -EIO        no channel, no answer in time, or a broken answer: as before,
-     * and all further calls on this connection end so, too
+     *              that was not before
+     *
+     *  -ECANCELED  the device is being stopped: the front-end may or may not carry it out later.
+     *              The request that wanted it may be restarted (FUSE_SERVER_RESTART)
+     *
+     *  -EIO        no channel, no answer in time, or a broken answer: the front-end may or may not
+     *              carry it out, and later calls on this connection may or may not succeed
      */
     int (*map)(void *owner, const struct dax_mapping *mapping);
 
