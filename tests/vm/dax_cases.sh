@@ -5,12 +5,14 @@
 #   boot 1: the cases of dax_cases.py, on tmpfs too if DAX_CONTROL is set; unmounting and mounting again; mappings that are
 #           stored into while the machine is reset
 #   boot 2: nothing that was synced is lost; some cases again; the share is listed for the host to compare
-# The settings come in /settings, made by run_dax: DAX_CASES, DAX_CONTROL, and what dax_cases.py reads.
+# The settings come in /settings, made by run_dax: DAX_CASES, DAX_CONTROL, DAX_MODE (always where the
+# daemon flags all files), and what dax_cases.py reads.
 
 . /settings
 failed=0
 mode=inode
 [[ $VM_MOUNT_OPTIONS != *dax=always* ]] || mode=always
+mode=${DAX_MODE:-$mode}
 
 # A case of the shell: `check NAME FUNCTION...` runs it with -e in a child.
 check() {
