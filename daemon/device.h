@@ -44,8 +44,9 @@ enum device_end {
  *
  * stop_fd is anything that poll() can tell readable when the daemon must end (signalfd, eventfd);
  * it is not read and not closed. On stop no further request is taken, those that were taken are
- * answered, and the call returns within DEVICE_STOP_TIMEOUT_MS, also if the front-end stalls in
- * the middle of a message or a request hangs.
+ * answered (or left in the ring untouched, if they were waiting for the front-end), and the call
+ * returns within DEVICE_STOP_TIMEOUT_MS, also if the front-end stalls in the middle of a message or
+ * a request hangs.
  *
  * fuse_server_reset() is called after each front-end that left, with no request running.
  *

@@ -67,11 +67,11 @@ bool device_stop_asked(struct device *device);
 void device_wait_message(struct device *device, int socket_fd);
 
 /*
- * Stops the queue, or all of them, and waits until what they had taken is answered. Requests of
- * ours to the front-end end at once, and no further one is made until a queue is started again.
- * timeout_ms -1: for ever, unless the daemon must stop. Returns 0, or -ETIMEDOUT when a request
- * hangs: such a queue stays as it is, and the device must not be used or freed any more until a
- * later call succeeds.
+ * Stops the queue, or all of them, and waits until what they had taken is answered, or left in the
+ * ring for later. Requests of ours to the front-end end at once, and no further one is made until a
+ * queue is started again. timeout_ms -1: for ever, unless the daemon must stop. Returns 0, or
+ * -ETIMEDOUT when a request hangs: such a queue stays as it is, and the device must not be used or
+ * freed any more until a later call succeeds.
  */
 int device_stop_queue(struct device *device, struct queue *queue, int timeout_ms);
 int device_stop_all(struct device *device, int timeout_ms);

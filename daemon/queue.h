@@ -91,7 +91,7 @@ struct queue {
      * chains left whose kick was consumed. Written by the leader (pop_lock) while running.
      */
     bool kicked;
-    bool left_over; /* at the last stop there were chains that nobody had taken */
+    bool left_over; /* at the last stop the ring had chains: not taken, or left there for later */
     unsigned thread_count;
 
     /* Descriptors; -1: none. */
@@ -149,7 +149,7 @@ bool queue_is_ready(const struct queue *queue);
 int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
                 unsigned thread_count);
 
-/* Tells the threads to end when their running request is answered. Does not wait. */
+/* Tells the threads to end when they have answered their request, or left it. Does not wait. */
 void queue_ask_stop(struct queue *queue);
 
 /* After ended_fd became readable: joins the threads, keeps avail_base, lets go of memory. */

@@ -86,6 +86,7 @@ struct virtq_ops {
     int (*attach)(struct virtq *vq, const struct memmap *memory);
     void (*begin)(struct virtq *vq, uint16_t avail_base);
     int (*pop)(struct virtq *vq, struct virtq_slot *slot);
+    void (*unpop)(struct virtq *vq);
     bool (*has_more)(struct virtq *vq);
     bool (*arm_kicks)(struct virtq *vq);
     void (*disarm_kicks)(struct virtq *vq);
@@ -151,6 +152,15 @@ static inline void virtq_begin(struct virtq *vq, uint16_t avail_base)
 static inline int virtq_pop(struct virtq *vq, struct virtq_slot *slot)
 {
     return vq->ops->pop(vq, slot);
+}
+
+/*
+ * Leaves the chain that was taken last to the next virtq_pop(), as if it had not been taken. Once
+ * after each pop, and only if no other chain was taken since. The slot is free for another one.
+ */
+static inline void virtq_unpop(struct virtq *vq)
+{
+    vq->ops->unpop(vq);
 }
 
 /* True when another chain can be taken (or the ring is found broken) at once. */

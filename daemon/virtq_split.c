@@ -266,6 +266,12 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
     return 1;
 }
 
+/* The driver overwrites an entry of its ring only after the chain in it was given back. */
+static void split_unpop(struct virtq *vq)
+{
+    vq->last_avail--;
+}
+
 static bool split_arm_kicks(struct virtq *vq)
 {
     vq->kicks_armed = true;
@@ -312,6 +318,7 @@ const struct virtq_ops virtq_split_ops = {
     .attach = split_attach,
     .begin = split_begin,
     .pop = split_pop,
+    .unpop = split_unpop,
     .has_more = split_has_more,
     .arm_kicks = split_arm_kicks,
     .disarm_kicks = split_disarm_kicks,

@@ -188,7 +188,8 @@ int vu_set_vring_base(struct vu_call *call)
     call->queue->avail_base = (uint16_t)num;
     /*
      * A ring that is not new may hold chains whose kick a back-end has consumed already (we before
-     * a pause, or another one before a migration): it does not wait for the first kick.
+     * a pause, or another one before a migration), or that were begun and left for later: it does
+     * not wait for the first kick.
      */
     call->queue->kicked = num != 0 || call->queue->left_over;
     return 0;

@@ -10,6 +10,9 @@
 #include "guestfault.h"
 #include "log.h"
 
+/* How long a request that was interrupted for the sake of another queue is left alone. */
+#define RESTART_PAUSE_MS 1
+
 static bool is_broken(struct queue *queue)
 {
     return atomic_load_explicit(&queue->state, memory_order_relaxed) == QUEUE_BROKEN;
@@ -156,6 +159,8 @@ static int take_chain(struct worker *worker)
         worker->chain_memory = queue->memory;
         bool deferred = queue->unannounced != 0;
         pthread_mutex_unlock(&queue->push_lock);
+        /* The only thread has taken the last one that was taken. */
+        worker->slot.chain.restartable = queue->thread_count == 1;
         if (deferred)
             ask_for_watch(queue->context);
         /* With more to do, whoever is or becomes free next goes on with it. */
@@ -166,11 +171,23 @@ static int take_chain(struct worker *worker)
     return rc;
 }
 
+/*
+ * push_lock held. The worker has no chain any more. Returns what to unref after the lock; NULL is
+ * fine.
+ */
+static struct memmap *release_memory(struct worker *worker)
+{
+    struct memmap *held = worker->chain_memory_held ? worker->chain_memory : NULL;
+
+    worker->chain_memory = NULL;
+    worker->chain_memory_held = false;
+    return held;
+}
+
 /* Gives the chain back and lets go of its memory. Decides whether the batch is full. */
 static void give_back(struct worker *worker, size_t length)
 {
     struct queue *queue = worker->queue;
-    struct memmap *held = NULL;
 
     pthread_mutex_lock(&queue->push_lock);
     if (!is_broken(queue)) {
@@ -180,12 +197,30 @@ static void give_back(struct worker *worker, size_t length)
         else if (queue->unannounced >= QUEUE_BATCH_MAX || queue_is_late(queue))
             queue_announce(queue);
     }
-    if (worker->chain_memory_held)
-        held = worker->chain_memory;
-    worker->chain_memory = NULL;
-    worker->chain_memory_held = false;
+    struct memmap *held = release_memory(worker);
     pthread_mutex_unlock(&queue->push_lock);
     memmap_unref(held);
+}
+
+/*
+ * Leaves the chain in the ring: a stop has interrupted the request, and it can be begun anew. If
+ * it is this queue that stops, the ring goes on with the chain when it runs again, here or
+ * elsewhere; otherwise this thread does, in a moment.
+ */
+static void leave_in_ring(struct worker *worker)
+{
+    struct queue *queue = worker->queue;
+    struct pollfd wake = {.fd = queue->wake_fd, .events = POLLIN};
+
+    pthread_mutex_lock(&queue->pop_lock);
+    virtq_unpop(&queue->virtq);
+    pthread_mutex_lock(&queue->push_lock);
+    struct memmap *held = release_memory(worker);
+    pthread_mutex_unlock(&queue->push_lock);
+    pthread_mutex_unlock(&queue->pop_lock);
+    memmap_unref(held);
+    announce(queue);
+    poll(&wake, 1, RESTART_PAUSE_MS);
 }
 
 static void serve(struct worker *worker)
@@ -205,7 +240,10 @@ static void serve(struct worker *worker)
         size_t length = fuse_server_run(worker->fuse, &worker->slot.chain);
         if (guestfault_taken())
             queue_break(queue, "guest memory was taken away");
-        give_back(worker, length);
+        if (length == FUSE_SERVER_RESTART)
+            leave_in_ring(worker);
+        else
+            give_back(worker, length);
         if (guestfault_taken())
             queue_break(queue, "its ring was taken away");
         if (is_broken(queue))

@@ -11,7 +11,7 @@
 #include "fuse_server.h"
 
 atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
-atomic_uint fake_in_window, fake_unreachable;
+atomic_uint fake_in_window, fake_unreachable, fake_restarts;
 struct dax_mapper fake_mapper;
 char *fake_window;
 
@@ -32,6 +32,7 @@ void fake_clear(void)
     fake_mappers = 0;
     fake_in_window = 0;
     fake_unreachable = 0;
+    fake_restarts = 0;
     pthread_mutex_lock(&lock);
     is_released = false;
     pthread_mutex_unlock(&lock);
@@ -124,11 +125,30 @@ static void wait_release(void)
     pthread_mutex_unlock(&lock);
 }
 
+static bool was_released(void)
+{
+    pthread_mutex_lock(&lock);
+    bool released_now = is_released;
+    pthread_mutex_unlock(&lock);
+    return released_now;
+}
+
+/* Asks for what was set. Returns the error number. */
+static uint32_t ask_mapper(enum fake_command command)
+{
+    struct dax_mapping mapping = get_mapping();
+
+    if (!fake_mapper.map)
+        return ENODEV;
+    if (command == FAKE_MAP)
+        return (uint32_t)-fake_mapper.map(fake_mapper.owner, &mapping);
+    return (uint32_t)-fake_mapper.unmap(fake_mapper.owner, mapping.window_offset, mapping.length);
+}
+
 static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     struct fake_request request = {0};
     struct iovec own = {.iov_base = &request, .iov_len = sizeof(request)};
-    struct dax_mapping mapping = get_mapping();
 
     if (copy(&own, 1, chain->readable, chain->readable_count) < sizeof(request))
         return 0;
@@ -150,14 +170,16 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
         wait_release();
         break;
     case FAKE_MAP:
-        request.argument =
-            fake_mapper.map ? (uint32_t)-fake_mapper.map(fake_mapper.owner, &mapping) : ENODEV;
-        break;
     case FAKE_UNMAP:
-        request.argument = fake_mapper.unmap
-                               ? (uint32_t)-fake_mapper.unmap(fake_mapper.owner,
-                                                              mapping.window_offset, mapping.length)
-                               : ENODEV;
+        request.argument = ask_mapper(request.command);
+        if (request.argument == ECANCELED && chain->restartable)
+            return FUSE_SERVER_RESTART;
+        break;
+    case FAKE_RESTART:
+        if (!chain->restartable)
+            request.argument = EAGAIN;
+        else if (!was_released())
+            return FUSE_SERVER_RESTART;
         break;
     default:
         return 0;
@@ -173,6 +195,7 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     fake_in_window += chain->in_window;
     fake_unreachable += chain->unreachable;
     size_t length = run(thread, chain);
+    fake_restarts += length == FUSE_SERVER_RESTART;
     fake_inside--;
     return length;
 }

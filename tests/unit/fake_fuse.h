@@ -18,7 +18,9 @@ enum fake_command {
     FAKE_HANG = 4,   /* the same without the hook */
     FAKE_FORGET = 5, /* no reply */
     FAKE_MAP = 6,    /* asks for fake_set_mapping(); replies as if argument were the error number */
-    FAKE_UNMAP = 7   /* the same, for taking it away */
+    FAKE_UNMAP = 7,  /* the same, for taking it away */
+    FAKE_RESTART = 8 /* wants to be run again until fake_release(); if it cannot be, replies as if
+                        argument were EAGAIN */
 };
 
 struct fake_request {
@@ -32,6 +34,7 @@ extern atomic_uint fake_threads;      /* that exist now */
 extern atomic_uint fake_inside;       /* requests running now */
 extern atomic_uint fake_bad;          /* reset, or another mapper, while a request was running */
 extern atomic_uint fake_mappers;      /* fuse_server_set_mapper() calls */
+extern atomic_uint fake_restarts;     /* requests that were left for later */
 extern struct dax_mapper fake_mapper; /* the last one; all zero: none */
 extern atomic_uint fake_in_window;    /* chains that said so */
 extern atomic_uint fake_unreachable;  /* the same */

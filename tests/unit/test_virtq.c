@@ -107,6 +107,35 @@ static void good_chain(void)
     teardown();
 }
 
+/* A chain that was left is taken again, with its list as new, though it wraps and was consumed. */
+static void chain_left_in_the_ring(void)
+{
+    setup(EVENT_IDX, UINT16_MAX);
+    desc(ring.desc, 3, DATA, 100, 0, 0);
+    desc(ring.desc, 4, DATA, 50, WRITE, 0);
+    offer(3);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+        CHECK_EQ(ring.slot.head, 3);
+        CHECK_EQ(ring.slot.chain.readable[0].iov_len, 100);
+        ring.slot.chain.readable[0].iov_len = 0;
+        CHECK_EQ(ring.vq.last_avail, 0);
+        virtq_unpop(&ring.vq);
+        CHECK_EQ(ring.vq.last_avail, UINT16_MAX);
+        CHECK(virtq_has_more(&ring.vq));
+        CHECK(virtq_arm_kicks(&ring.vq));
+        virtq_disarm_kicks(&ring.vq);
+    }
+    offer(4);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(ring.slot.head, 3);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(ring.slot.head, 4);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 0);
+    CHECK_EQ(ring.used->idx, UINT16_MAX);
+    teardown();
+}
+
 /* Pops what the case prepared and wants it refused, once and for all. */
 #define CHECK_BROKEN(head)                                   \
     do {                                                     \
@@ -490,6 +519,7 @@ static void rings_outside_memory_or_unaligned(void)
 int main(void)
 {
     RUN(good_chain);
+    RUN(chain_left_in_the_ring);
     RUN(head_outside_table);
     RUN(next_outside_table);
     RUN(loop_to_itself);
