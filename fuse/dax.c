@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "dax_table.h"
 #include "fuse_abi.h"
+#include "host_path.h"
 #include "log.h"
 #include "scope.h"
 #include "server.h"
@@ -30,9 +31,9 @@ size_t dax_arena_size(const struct settings *settings)
            DAX_BUCKETS * sizeof(struct dax_bucket) + 2 * DAX_PAGE;
 }
 
-static int reserve(uint64_t size, int flags, int fd, char **ret_address)
+static int reserve(uint64_t size, int access, int flags, int fd, char **ret_address)
 {
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+    void *address = mmap(NULL, size, access, flags | MAP_NORESERVE, fd, 0);
     if (address == MAP_FAILED)
         return -errno;
     madvise(address, size, MADV_DONTDUMP);
@@ -47,11 +48,12 @@ static int make_areas(struct dax *dax)
     if (fd < 0 || ftruncate(fd, (off_t)dax->size) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
-    int error = reserve(dax->size, MAP_SHARED, fd, &dax->tail);
+    int error = reserve(dax->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, &dax->tail);
     if (!error)
-        error = reserve(dax->size, MAP_PRIVATE | MAP_ANONYMOUS, -1, &dax->common);
+        error = reserve(dax->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                        &dax->common);
     if (!error)
-        error = reserve(dax->size, MAP_PRIVATE | MAP_ANONYMOUS, -1, &dax->mirror);
+        error = reserve(dax->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, &dax->mirror);
     if (!error)
         dax->tail_fd = steal_fd(&fd);
     return error;
@@ -72,6 +74,7 @@ int dax_new(struct fuse_server *server, struct dax **ret_dax)
     dax->buckets = arena_take(server->arena, DAX_BUCKETS * sizeof(*dax->buckets));
     for (unsigned i = 0; i < DAX_LOCKS; i++)
         pthread_mutex_init(&dax->locks[i], NULL);
+    pthread_mutex_init(&dax->mirror_lock, NULL);
     int error = dax->ranges && dax->buckets ? make_areas(dax) : -ENOMEM;
     if (error) {
         dax_free(dax);
@@ -151,7 +154,7 @@ static struct dax_range *range_of(const struct dax *dax, uint32_t link)
     return link ? &dax->ranges[link - 1] : NULL;
 }
 
-/* Takes the range away from whichever file has it. */
+/* Takes the range away from whichever file has it. Returns 0 or the front-end's error. */
 static int evict(struct fuse_thread *thread, struct dax_range *range, bool ask)
 {
     struct dax *dax = thread->server->dax;
@@ -169,7 +172,8 @@ static int evict(struct fuse_thread *thread, struct dax_range *range, bool ask)
         if (known < 0)
             range->flags &= ~DAX_STORES;
         error = dax_release(dax, range, &file, ask);
-        atomic_fetch_add_explicit(&dax->counters.removed, 1, memory_order_relaxed);
+        if (error != -REQ_STOPPED)
+            atomic_fetch_add_explicit(&dax->counters.removed, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(lock);
     dax_file_close(&file);
@@ -178,29 +182,34 @@ static int evict(struct fuse_thread *thread, struct dax_range *range, bool ask)
 
 /* The file's lock is held, and the range is the file's or free. */
 static int fill(struct dax *dax, struct dax_range *range, struct dax_file *file, uint64_t nodeid,
-                uint32_t block, bool stores)
+                uint64_t block, bool stores)
 {
-    bool fresh = atomic_load(&range->nodeid) != nodeid || range->block != block;
-    if (fresh && atomic_load(&range->nodeid) == nodeid)
-        dax_release(dax, range, file, true);
-    int error = fresh ? dax_claim(dax, range, nodeid, block) : 0;
+    int error = 0;
+    if (atomic_load(&range->nodeid) == nodeid && range->block != block)
+        error = dax_release(dax, range, file, true);
+    bool fresh = !error && atomic_load(&range->nodeid) != nodeid;
+    if (fresh)
+        error = dax_claim(dax, range, nodeid, block);
     if (error)
         return error;
+    struct statx attributes;
     if (stores)
         error = dax_upgrade(dax, range, file);
-    struct statx attributes;
     if (!error)
         error = dax_file_stat(file, &attributes);
     if (!error)
         error = dax_cover(dax, range, file, &attributes, 0);
-    if (error && fresh)
-        dax_release(dax, range, file, true);
-    else if (fresh)
+    if (!error && fresh)
         atomic_fetch_add_explicit(&dax->counters.mapped, 1, memory_order_relaxed);
+    /* After a stop the guest comes again; what was done is not lost. */
+    if (error && error != -REQ_STOPPED && fresh)
+        dax_release(dax, range, file, true);
+    if (error == -EAGAIN)
+        dax_doubt(file->inode, true);
     return error;
 }
 
-static int map_range(struct fuse_thread *thread, struct inode *inode, uint32_t block,
+static int map_range(struct fuse_thread *thread, struct inode *inode, uint64_t block,
                      struct dax_range *range, bool stores)
 {
     struct dax *dax = thread->server->dax;
@@ -226,12 +235,13 @@ int dax_map(struct fuse_thread *thread, struct inode *inode, uint64_t offset,
             uint64_t window_offset, uint64_t length, bool stores)
 {
     struct dax *dax = thread->server->dax;
-    uint32_t block = (uint32_t)(offset >> DAX_RANGE_SHIFT);
+    uint64_t block = offset >> DAX_RANGE_SHIFT;
     uint32_t first = (uint32_t)(window_offset >> DAX_RANGE_SHIFT);
     for (uint32_t i = 0; i < length >> DAX_RANGE_SHIFT; i++) {
         int error = map_range(thread, inode, block + i, &dax->ranges[first + i], stores);
         if (error) {
-            dax_unmap(thread, window_offset, (uint64_t)i << DAX_RANGE_SHIFT);
+            if (error != -REQ_STOPPED)
+                dax_unmap(thread, window_offset, (uint64_t)i << DAX_RANGE_SHIFT);
             return error;
         }
     }
@@ -294,43 +304,70 @@ static int visit_ranges(struct fuse_thread *thread, struct inode *inode, bool al
     return error ? error : other;
 }
 
-/* Both directions, for a file that is open. */
-static int step(struct dax *dax, struct dax_range *range, struct dax_file *file,
-                const struct statx *attributes, uint64_t promised)
+/* Both directions, for a file that is open. promised: as for dax_cover(). */
+static int step(struct dax *dax, struct dax_range *range, struct dax_file *file, uint64_t promised)
 {
-    int error = dax_tail_pull(dax, range, file, attributes->stx_size);
+    struct statx now;
+    int error = dax_file_stat(file, &now);
     if (!error)
-        error = dax_cover(dax, range, file, attributes, promised);
+        error = dax_tail_pull(dax, range, file, now.stx_size);
+    if (!error)
+        error = dax_cover(dax, range, file, &now, promised);
     if (!error && (range->flags & DAX_TAIL))
-        error = dax_tail_push(dax, range, file, attributes);
+        error = dax_tail_push(dax, range, file, &now);
     return error;
 }
 
-static bool holds_nothing(const struct dax_range *range)
+/* An attempt: what cannot be written now stays where it is, and FSYNC and FLUSH will say why. */
+static int visit_save(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                      const void *argument)
 {
-    return range->real == 0 && !(range->flags & DAX_TAIL);
+    (void)argument;
+    struct statx now;
+    if (!dax_tail_dirty(dax, range))
+        return 0;
+    int error = dax_file_stat(file, &now);
+    if (!error)
+        error = dax_tail_pull(dax, range, file, now.stx_size);
+    if (!error)
+        return 1;
+    log_limited(LOG_LEVEL_WARN, "DAX: the end of a file cannot be written: %s",
+                strerrordesc_np(-error));
+    return 0;
 }
 
 static int visit_tell(struct dax *dax, struct dax_range *range, struct dax_file *file,
                       const void *argument)
 {
     const struct statx *told = argument;
-    int64_t mtime = told->stx_mtime.tv_sec * INT64_C(1000000000) + told->stx_mtime.tv_nsec;
     if (range->flags & DAX_TAIL) {
-        if (range->size == told->stx_size && range->mtime == mtime && !dax_tail_dirty(dax, range))
+        if (range->size == told->stx_size && range->changed == dax_time_of_change(told))
             return 0;
     } else if (dax_within(range, told->stx_size) <= range->real * DAX_PAGE) {
         return 0;
     }
-    /* It may be longer than told by now, which does no harm, or shorter, which the guest will see.
-     */
+    /* The file may be longer than told by now, which does no harm, or shorter, which the guest will
+     * see. */
     struct statx now;
     int error = dax_file_stat(file, &now);
-    return error ? error : step(dax, range, file, &now, told->stx_size);
+    if (!error)
+        error = dax_cover(dax, range, file, &now, told->stx_size);
+    if (!error && (range->flags & DAX_TAIL))
+        error = dax_tail_push(dax, range, file, &now);
+    return error;
 }
 
-int dax_tell(struct fuse_thread *thread, struct inode *inode, const struct statx *attributes)
+int dax_tell(struct fuse_thread *thread, struct inode *inode, struct statx *attributes)
 {
+    int saved = visit_ranges(thread, inode, false, visit_save, NULL);
+    if (saved > 0) {
+        int fd;
+        int error = inode_fd(thread, inode, &fd);
+        if (!error)
+            error = host_stat_fd(fd, attributes);
+        if (error)
+            return error;
+    }
     return visit_ranges(thread, inode, false, visit_tell, attributes);
 }
 
@@ -338,11 +375,13 @@ static int visit_before(struct dax *dax, struct dax_range *range, struct dax_fil
                         const void *argument)
 {
     const uint64_t *end = argument;
+    if (*end == 0)
+        return dax_tail_dirty(dax, range) ? step(dax, range, file, 0) : 0;
     struct statx now;
-    if (*end == 0 && !dax_tail_dirty(dax, range))
-        return 0;
     int error = dax_file_stat(file, &now);
-    return error ? error : step(dax, range, file, &now, *end);
+    if (!error && *end > now.stx_size)
+        dax_doubt(file->inode, false);
+    return error ? error : step(dax, range, file, *end);
 }
 
 int dax_before(struct fuse_thread *thread, struct inode *inode, uint64_t end)
@@ -354,29 +393,25 @@ static int visit_after(struct dax *dax, struct dax_range *range, struct dax_file
                        const void *argument)
 {
     (void)argument;
-    struct statx now;
-    int error = dax_file_stat(file, &now);
-    range->mtime = 0; /* whatever the clock says: it was changed just now */
-    return error ? error : step(dax, range, file, &now, 0);
+    range->changed = 0; /* whatever the clock says: it was changed just now */
+    return step(dax, range, file, 0);
 }
 
 int dax_after(struct fuse_thread *thread, struct inode *inode)
 {
-    return visit_ranges(thread, inode, false, visit_after, NULL);
+    int error = visit_ranges(thread, inode, false, visit_after, NULL);
+    /* What the request has done cannot be done again. */
+    return error == -REQ_STOPPED || error == -EAGAIN ? -EIO : error;
 }
 
 int dax_flush_all(struct fuse_thread *thread)
 {
     struct dax *dax = thread->server->dax;
     int result = 0;
-    uint32_t left = dax ? atomic_load(&dax->in_use) : 0;
-    for (uint32_t i = 0; left && i < dax->range_count; i++) {
+    for (uint32_t i = 0; dax && i < dax->range_count && atomic_load(&dax->in_use); i++) {
         struct inode *inode;
         uint64_t nodeid = atomic_load(&dax->ranges[i].nodeid);
-        if (nodeid == 0)
-            continue;
-        left--;
-        if (inode_get(thread->server->inodes, nodeid, &inode) < 0)
+        if (nodeid == 0 || inode_get(thread->server->inodes, nodeid, &inode) < 0)
             continue;
         int error = dax_before(thread, inode, 0);
         if (error)
@@ -387,22 +422,43 @@ int dax_flush_all(struct fuse_thread *thread)
 
 /*
  * Where the front-end maps past the end of files, mappings stay as they are: cut pages are no other
- * than those that were never there.
+ * than those that were never there. Elsewhere real pages that are cut are taken away, and what is
+ * left of their range is mapped again at once: the less time between the two, the better for a
+ * guest whose kernel does not keep everybody away from the file.
  */
 static int visit_before_resize(struct dax *dax, struct dax_range *range, struct dax_file *file,
                                const void *argument)
 {
-    const uint64_t *size = argument;
-    if (holds_nothing(range) || !atomic_load(&dax->exact))
+    const struct statx *after = argument;
+    uint64_t left = dax_within(range, after->stx_size);
+    if (left && left >= range->real * DAX_PAGE)
         return 0;
-    if (range->real == DAX_RANGE_PAGES && dax_within(range, *size) == DAX_RANGE_SIZE)
-        return 0;
-    return dax_uncover(dax, range, file, true);
+    int error = dax_uncover(dax, range, file, true);
+    if (!error)
+        error = dax_cover(dax, range, file, after, 0);
+    if (error)
+        dax_keeper_wake(dax);
+    return error;
 }
 
 int dax_before_resize(struct fuse_thread *thread, struct inode *inode, uint64_t size)
 {
-    return visit_ranges(thread, inode, true, visit_before_resize, &size);
+    struct dax *dax = thread->server->dax;
+    struct statx attributes;
+    int fd;
+    if (!dax || atomic_load(&dax->in_use) == 0)
+        return 0;
+    int error = inode_fd(thread, inode, &fd);
+    if (!error)
+        error = host_stat_fd(fd, &attributes);
+    if (error)
+        return error;
+    if (size >= attributes.stx_size)
+        return dax_before(thread, inode, size);
+    attributes.stx_size = size;
+    return atomic_load(&dax->exact)
+               ? visit_ranges(thread, inode, true, visit_before_resize, &attributes)
+               : 0;
 }
 
 void dax_end(struct fuse_thread *thread, bool unmap)
@@ -410,8 +466,10 @@ void dax_end(struct fuse_thread *thread, bool unmap)
     struct dax *dax = thread->server->dax;
     if (!dax)
         return;
-    for (uint32_t i = 0; i < dax->range_count && atomic_load(&dax->in_use); i++)
-        evict(thread, &dax->ranges[i], unmap);
+    for (uint32_t i = 0; i < dax->range_count && atomic_load(&dax->in_use); i++) {
+        if (evict(thread, &dax->ranges[i], unmap) == -REQ_STOPPED)
+            evict(thread, &dax->ranges[i], false);
+    }
     unsigned long long mapped = atomic_exchange(&dax->counters.mapped, 0);
     unsigned long long removed = atomic_exchange(&dax->counters.removed, 0);
     unsigned long long tails = atomic_exchange(&dax->counters.tails, 0);

@@ -20,8 +20,8 @@
  * two.
  *
  * The functions below are for any thread inside a request, and cost a load or two when nothing of
- * the file is mapped. They return 0 or a negative errno: what the front-end's refusal or the host's
- * error is to the guest.
+ * the file is mapped. They return 0 or a negative errno, what the front-end's refusal or the host's
+ * error is to the guest, or -REQ_STOPPED.
  */
 #ifndef VIOFS_DAX_H
 #define VIOFS_DAX_H
@@ -67,9 +67,11 @@ int dax_map(struct fuse_thread *thread, struct inode *inode, uint64_t offset,
 /* Takes whatever is in the ranges away, if there is anything. Alignment as above. */
 int dax_unmap(struct fuse_thread *thread, uint64_t window_offset, uint64_t length);
 
-/* Before a reply that tells attributes of the file: what it has grown by is mapped first, and what
- * the guest has stored in tails is in the file. */
-int dax_tell(struct fuse_thread *thread, struct inode *inode, const struct statx *attributes);
+/*
+ * Before a reply that tells attributes of the file: what it has grown by is mapped first, and what
+ * the guest has stored in tails is in the file, with which the attributes are brought up to date.
+ */
+int dax_tell(struct fuse_thread *thread, struct inode *inode, struct statx *attributes);
 
 /*
  * Before a request that works on the file's data by a descriptor: what the guest has stored in
@@ -87,13 +89,10 @@ int dax_after(struct fuse_thread *thread, struct inode *inode);
 
 /*
  * Before the file is cut or made longer by SETATTR or O_TRUNC: the guest's kernel lets nobody look
- * at the file then, so its mappings are taken back as far as size cuts them, or they can be had
- * better. dax_after() maps anew what there is.
+ * at the file then (fuse_dax_break_layouts() in Linux's fs/fuse/dir.c), so that mappings can be
+ * taken away as far as size cuts them.
  */
 int dax_before_resize(struct fuse_thread *thread, struct inode *inode, uint64_t size);
-
-/* Something made the file larger: dax_attr_flags() gives up on those that keep on growing. */
-void dax_note_growth(struct fuse_thread *thread, struct inode *inode);
 
 /*
  * The end of a session: forgets every range; what was stored in tails goes into the files first.
@@ -107,5 +106,15 @@ void dax_end(struct fuse_thread *thread, bool unmap);
  * 0, or -EFAULT when nothing is mapped there.
  */
 int dax_reach(struct fuse_thread *thread, struct fuse_chain *chain);
+
+/* Only file data may lie in the window. Of a chain that dax_reach() was called for. */
+bool dax_may_use_window(uint32_t opcode, const struct fuse_chain *chain,
+                        const struct fuse_server *server);
+
+/* After such a request. */
+void dax_leave(struct fuse_thread *thread);
+
+/* Ranges that one request may have buffers in. */
+#define DAX_PINS_MAX 64
 
 #endif

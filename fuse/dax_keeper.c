@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "dax_table.h"
+#include "host_path.h"
 #include "log.h"
 #include "server.h"
 
@@ -25,47 +27,69 @@ struct dax_keeper {
     bool wanted; /* there is a tail to look after, or was */
 };
 
+/* The file, or the lack of a mapping, wants something done. The file's lock is held. */
+static int keep_locked(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                       bool *ret_wanted)
+{
+    struct statx now;
+    int fd;
+    bool nothing = range->real == 0 && !(range->flags & DAX_TAIL);
+    *ret_wanted = (range->flags & DAX_TAIL) && (range->flags & DAX_STORES);
+    if (!*ret_wanted && !nothing)
+        return 0;
+    int error = inode_fd(file->thread, file->inode, &fd);
+    if (!error)
+        error = host_stat_fd(fd, &now);
+    if (error)
+        return error;
+    /* A mapping that could not be had when the file was cut: the guest is looking at nothing. */
+    if (nothing && dax_within(range, now.stx_size)) {
+        *ret_wanted = true;
+        return dax_cover(dax, range, file, &now, 0);
+    }
+    if (dax_tail_dirty(dax, range))
+        error = dax_tail_pull(dax, range, file, now.stx_size);
+    bool same = range->size == now.stx_size && range->changed == dax_time_of_change(&now);
+    if (error || nothing || same)
+        return error;
+    error = dax_file_stat(file, &now);
+    return error ? error : dax_tail_push(dax, range, file, &now);
+}
+
 /* One range. Returns true when it has to be looked after. */
 static bool keep(struct dax_keeper *keeper, struct dax_range *range, uint64_t nodeid)
 {
-    struct dax *dax = keeper->dax;
-    struct fuse_server *server = dax->server;
+    struct fuse_server *server = keeper->dax->server;
+    struct fuse_thread *thread = keeper->thread;
     struct inode *inode;
-    bool kept = false;
-    epoch_enter(server->epochs, keeper->thread->epoch);
+    bool wanted = false;
+    epoch_enter(server->epochs, thread->epoch);
     if (inode_get(server->inodes, nodeid, &inode) == 0) {
-        struct dax_file file = DAX_FILE(keeper->thread, inode);
-        pthread_mutex_t *lock = dax_lock_of(dax, nodeid);
+        struct dax_file file = DAX_FILE(thread, inode);
+        pthread_mutex_t *lock = dax_lock_of(keeper->dax, nodeid);
+        int error = 0;
         pthread_mutex_lock(lock);
-        kept = atomic_load(&range->nodeid) == nodeid && (range->flags & DAX_TAIL) &&
-               (range->flags & DAX_STORES);
-        struct statx now;
-        int error = kept ? dax_file_stat(&file, &now) : 0;
-        if (kept && !error)
-            error = dax_tail_pull(dax, range, &file, now.stx_size);
-        if (kept && !error)
-            error = dax_tail_push(dax, range, &file, &now);
+        if (atomic_load(&range->nodeid) == nodeid)
+            error = keep_locked(keeper->dax, range, &file, &wanted);
+        pthread_mutex_unlock(lock);
+        dax_file_close(&file);
         if (error)
             log_limited(LOG_LEVEL_WARN, "DAX: the end of a file cannot be kept in step: %s",
                         strerrordesc_np(-error));
-        pthread_mutex_unlock(lock);
-        dax_file_close(&file);
     }
-    epoch_leave(server->epochs, keeper->thread->epoch);
-    return kept;
+    while (thread->temporary_count)
+        close(thread->temporary[--thread->temporary_count]);
+    epoch_leave(server->epochs, thread->epoch);
+    return wanted;
 }
 
 static bool keep_all(struct dax_keeper *keeper)
 {
     struct dax *dax = keeper->dax;
     bool any = false;
-    uint32_t left = atomic_load(&dax->in_use);
-    for (uint32_t i = 0; i < dax->range_count && left; i++) {
+    for (uint32_t i = 0; i < dax->range_count && atomic_load(&dax->in_use); i++) {
         uint64_t nodeid = atomic_load(&dax->ranges[i].nodeid);
-        if (nodeid == 0)
-            continue;
-        left--;
-        if (keep(keeper, &dax->ranges[i], nodeid))
+        if (nodeid && keep(keeper, &dax->ranges[i], nodeid))
             any = true;
     }
     return any;

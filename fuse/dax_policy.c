@@ -9,28 +9,26 @@
 #include "fuse_abi.h"
 #include "server.h"
 
-/* A file that requests have made larger this often goes on growing: it stays on the queues. */
-#define GROWTHS_MAX 3
+/* A mapped file that grows this often goes on growing: it is better off on the queues. */
+#define DOUBTS_MAX 3
 
-void dax_note_growth(struct fuse_thread *thread, struct inode *inode)
+void dax_doubt(struct inode *inode, bool entirely)
 {
-    if (!thread->server->dax)
-        return;
-    uint8_t growths = atomic_load_explicit(&inode->growths, memory_order_relaxed);
-    if (growths < GROWTHS_MAX)
-        atomic_store_explicit(&inode->growths, growths + 1, memory_order_relaxed);
+    uint8_t doubts = atomic_load_explicit(&inode->dax_doubts, memory_order_relaxed);
+    if (doubts < DOUBTS_MAX)
+        atomic_store_explicit(&inode->dax_doubts, entirely ? DOUBTS_MAX : doubts + 1,
+                              memory_order_relaxed);
 }
 
 /*
  * On an exact front-end the page that the file's end cuts is ours, and the file's only now and
- * then: nothing for a file that host processes share with the guest. One that is mapped so that it
- * can be written cannot be executed on the host. Nobody writes through a read-only share.
+ * then: nothing for a file that host processes share with the guest. It also wants every file open
+ * for writing, so that one that is mapped cannot be executed on the host, and none of a read-only
+ * share can be mapped.
  */
 static bool suits_exact(const struct settings *settings, const struct statx *attributes)
 {
-    if (settings->readonly)
-        return true;
-    return attributes->stx_size % DAX_PAGE == 0 &&
+    return !settings->readonly && attributes->stx_size % DAX_PAGE == 0 &&
            !(attributes->stx_mode & (S_IXUSR | S_IXGRP | S_IXOTH));
 }
 
@@ -44,7 +42,7 @@ uint32_t dax_attr_flags(const struct fuse_server *server, struct inode *inode,
     if (settings->dax != DAX_AUTO)
         return settings->dax == DAX_ALWAYS ? FUSE_ATTR_DAX : 0;
     if (attributes->stx_size < settings->dax_min_size ||
-        atomic_load_explicit(&inode->growths, memory_order_relaxed) >= GROWTHS_MAX)
+        atomic_load_explicit(&inode->dax_doubts, memory_order_relaxed) >= DOUBTS_MAX)
         return 0;
     if (atomic_load(&dax->exact) && !suits_exact(settings, attributes))
         return 0;

@@ -94,7 +94,7 @@ static void set_real(struct dax *dax, struct dax_range *range, unsigned pages)
     chain_add(dax, after, range);
 }
 
-int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint32_t block)
+int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint64_t block)
 {
     uint64_t nobody = 0;
     if (!atomic_compare_exchange_strong(&range->nodeid, &nobody, nodeid))
@@ -103,25 +103,33 @@ int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint32_
     range->real = 0;
     range->flags = 0;
     range->size = 0;
-    range->mtime = 0;
+    range->changed = 0;
+    atomic_fetch_add(&dax->in_use, 1);
     /* Seen by requests that are about to tell a size: before the file is looked at. */
     chain_add(dax, chain_of(dax, range), range);
-    atomic_fetch_add(&dax->in_use, 1);
     return 0;
-}
-
-static int unmap(struct dax *dax, const struct dax_range *range, unsigned page, unsigned pages)
-{
-    if (dax->mapper.window_size == 0)
-        return 0;
-    return dax->mapper.unmap(dax->mapper.owner,
-                             dax_index(dax, range) * DAX_RANGE_SIZE + page * DAX_PAGE,
-                             pages * DAX_PAGE);
 }
 
 static bool in_doubt(const struct dax_range *range)
 {
     return range->doubt_real || range->doubt_tail;
+}
+
+/* A file system may say ECANCELED for reasons of its own. */
+static int stopped(int error)
+{
+    return error == -ECANCELED ? -REQ_STOPPED : error;
+}
+
+/* Returns 0 also when the front-end says that there is nothing: then there is nothing. */
+static int unmap(struct dax *dax, const struct dax_range *range, unsigned page, unsigned pages)
+{
+    if (dax->mapper.window_size == 0)
+        return 0;
+    int error = stopped(dax->mapper.unmap(dax->mapper.owner,
+                                          dax_index(dax, range) * DAX_RANGE_SIZE + page * DAX_PAGE,
+                                          pages * DAX_PAGE));
+    return error == -EAGAIN ? 0 : error;
 }
 
 /* Asked for only when it is in the way: mostly the front-end has forgotten by itself. */
@@ -138,10 +146,10 @@ static int map(struct dax *dax, struct dax_range *range, const struct dax_mappin
 {
     if (dax->mapper.window_size == 0)
         return -EIO;
-    int error = dax->mapper.map(dax->mapper.owner, mapping);
+    int error = stopped(dax->mapper.map(dax->mapper.owner, mapping));
     if (error == -EAGAIN && in_doubt(range)) {
         clear_doubt(dax, range);
-        error = dax->mapper.map(dax->mapper.owner, mapping);
+        error = stopped(dax->mapper.map(dax->mapper.owner, mapping));
     }
     if (error)
         atomic_fetch_add_explicit(&dax->counters.refused, 1, memory_order_relaxed);
@@ -151,9 +159,6 @@ static int map(struct dax *dax, struct dax_range *range, const struct dax_mappin
 static int map_pages(struct dax *dax, struct dax_range *range, struct dax_file *file,
                      unsigned pages)
 {
-    int error = dax_file_open(file, range->flags & DAX_STORES);
-    if (error)
-        return error;
     struct dax_mapping mapping = {
         .fd = file->fd,
         .writable = file->writable,
@@ -161,50 +166,22 @@ static int map_pages(struct dax *dax, struct dax_range *range, struct dax_file *
         .window_offset = dax_index(dax, range) * DAX_RANGE_SIZE,
         .length = pages * DAX_PAGE,
     };
-    error = map(dax, range, &mapping);
+    int error = map(dax, range, &mapping);
     if (error != -EAGAIN)
         range->doubt_real = error ? (uint16_t)pages : 0;
     if (error)
         return error;
+    dax_mirror_drop(dax, range);
     if (file->writable)
         range->flags |= DAX_WRITABLE;
     set_real(dax, range, pages);
     return 0;
 }
 
-/* The front-end turned out to take less than we thought: from now on it gets what any takes. */
-static void become_exact(struct dax *dax)
-{
-    if (!atomic_exchange(&dax->exact, true))
-        log_info("DAX: the front-end does not map past the end of files");
-}
-
-static int cover_real(struct dax *dax, struct dax_range *range, struct dax_file *file,
-                      uint64_t size)
-{
-    uint64_t within = dax_within(range, size);
-    if (within == 0)
-        return 0;
-    if (!atomic_load(&dax->exact)) {
-        int error = map_pages(dax, range, file, DAX_RANGE_PAGES);
-        if (error != -EAGAIN || within == DAX_RANGE_SIZE)
-            return error;
-        become_exact(dax);
-        dax_file_close(file); /* it may have to be writable now */
-    }
-    unsigned pages = (unsigned)(within / DAX_PAGE);
-    return pages ? map_pages(dax, range, file, pages) : 0;
-}
-
 /* The tail's content is right before anybody can see it. */
-static int cover_tail(struct dax *dax, struct dax_range *range, struct dax_file *file,
-                      const struct statx *attributes)
+static int map_tail(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                    const struct statx *attributes)
 {
-    int error = dax_file_open(file, range->flags & DAX_STORES);
-    if (!error)
-        error = dax_tail_push(dax, range, file, attributes);
-    if (error)
-        return error;
     uint64_t offset = dax_index(dax, range) * DAX_RANGE_SIZE + range->real * DAX_PAGE;
     struct dax_mapping mapping = {
         .fd = dax->tail_fd,
@@ -213,14 +190,17 @@ static int cover_tail(struct dax *dax, struct dax_range *range, struct dax_file 
         .window_offset = offset,
         .length = (DAX_RANGE_PAGES - range->real) * DAX_PAGE,
     };
-    error = map(dax, range, &mapping);
-    if (error) {
+    int error = dax_tail_push(dax, range, file, attributes);
+    if (!error) {
+        error = map(dax, range, &mapping);
         if (error != -EAGAIN)
-            range->doubt_tail = (uint16_t)(range->real + 1);
+            range->doubt_tail = error ? (uint16_t)(range->real + 1) : 0;
+    }
+    if (error) {
         dax_tail_drop(dax, range);
         return error;
     }
-    range->doubt_tail = 0;
+    dax_mirror_drop(dax, range);
     range->flags |= DAX_TAIL | (mapping.writable ? DAX_WRITABLE : 0);
     atomic_fetch_add_explicit(&dax->counters.tails, 1, memory_order_relaxed);
     if (range->flags & DAX_STORES)
@@ -228,79 +208,120 @@ static int cover_tail(struct dax *dax, struct dax_range *range, struct dax_file 
     return 0;
 }
 
+/* What any front-end takes. One that is exact takes no file that is not open for writing. */
+static int cover_exactly(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                         const struct statx *attributes, uint64_t promised)
+{
+    uint64_t within = dax_within(range, attributes->stx_size);
+    uint64_t wanted =
+        dax_within(range, promised > attributes->stx_size ? promised : attributes->stx_size);
+    if ((range->flags & DAX_TAIL) || wanted <= range->real * DAX_PAGE)
+        return 0;
+    int error = dax_file_open(file, range->flags & DAX_STORES);
+    if (!error && range->real == 0 && within >= DAX_PAGE && file->writable)
+        error = map_pages(dax, range, file, (unsigned)(within / DAX_PAGE));
+    if (!error && wanted > range->real * DAX_PAGE)
+        error = map_tail(dax, range, file, attributes);
+    return error;
+}
+
+/* One mapping, as long as the file has anything in the range. */
+static int cover_loosely(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                         const struct statx *attributes)
+{
+    if (range->real || dax_within(range, attributes->stx_size) == 0)
+        return 0;
+    int error = dax_file_open(file, range->flags & DAX_STORES);
+    return error ? error : map_pages(dax, range, file, DAX_RANGE_PAGES);
+}
+
 int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
               const struct statx *attributes, uint64_t promised)
 {
-    uint64_t size = attributes->stx_size;
-    int error = 0;
-    if (range->real == 0 && !(range->flags & DAX_TAIL))
-        error = cover_real(dax, range, file, size);
-    if (error || (range->flags & DAX_TAIL) || !atomic_load(&dax->exact))
+    if (atomic_load(&dax->exact) || (range->flags & DAX_TAIL))
+        return cover_exactly(dax, range, file, attributes, promised);
+    int error = cover_loosely(dax, range, file, attributes);
+    if (error != -EAGAIN || dax_within(range, attributes->stx_size) == DAX_RANGE_SIZE)
         return error;
-    if (promised < size)
-        promised = size;
-    if (dax_within(range, promised) > range->real * DAX_PAGE)
-        error = cover_tail(dax, range, file, attributes);
+    /* Perhaps only because it reaches past the file's end. */
+    error = dax_file_open(file, true);
+    if (mode_refused(error))
+        error = 0;
+    if (!error)
+        error = cover_exactly(dax, range, file, attributes, promised);
+    if (!error && !atomic_exchange(&dax->exact, true))
+        log_info("DAX: the front-end does not map past the end of files");
     return error;
 }
 
 int dax_upgrade(struct dax *dax, struct dax_range *range, struct dax_file *file)
 {
+    bool mapped = range->real || (range->flags & DAX_TAIL);
+    if (mapped && !(range->flags & DAX_WRITABLE)) {
+        int error = dax_file_open(file, true);
+        if (error)
+            return error;
+        if (atomic_load(&dax->exact)) {
+            log_limited(LOG_LEVEL_WARN, "DAX: a file that could only be read when it was mapped "
+                                        "cannot be written as long as it is mapped");
+            return -ETXTBSY;
+        }
+        error = map_pages(dax, range, file, range->real);
+        if (error)
+            return error;
+    }
     range->flags |= DAX_STORES;
-    if ((range->flags & DAX_WRITABLE) || (range->real == 0 && !(range->flags & DAX_TAIL))) {
-        if (range->flags & DAX_TAIL)
-            dax_keeper_wake(dax);
-        return 0;
-    }
-    int error = dax_file_open(file, true);
+    if (range->flags & DAX_TAIL)
+        dax_keeper_wake(dax);
+    return 0;
+}
+
+/* Nobody can store there any more: what is in the tail's memory now is all that there is. */
+static void save_tail(struct dax *dax, struct dax_range *range, struct dax_file *file)
+{
+    struct statx attributes;
+    int error = dax_tail_dirty(dax, range) ? dax_file_stat(file, &attributes) : 0;
+    if (!error && dax_tail_dirty(dax, range))
+        error = dax_tail_pull(dax, range, file, attributes.stx_size);
     if (error)
-        return error;
-    if (atomic_load(&dax->exact)) {
-        log_limited(LOG_LEVEL_WARN, "DAX: a file that could only be read when it was mapped cannot "
-                                    "be written as long as it is mapped");
-        return -ETXTBSY;
-    }
-    return map_pages(dax, range, file, range->real);
+        log_limited(LOG_LEVEL_ERROR, "DAX: what the guest stored at the end of a file is lost: %s",
+                    strerrordesc_np(-error));
 }
 
 int dax_uncover(struct dax *dax, struct dax_range *range, struct dax_file *file, bool ask)
 {
-    int error = 0;
-    int first = 0;
+    int result = 0;
     dax_mirror_drop(dax, range);
     if (range->flags & DAX_TAIL) {
-        if (ask)
-            first = unmap(dax, range, range->real, DAX_RANGE_PAGES - range->real);
-        if (first || !ask)
+        result = ask ? unmap(dax, range, range->real, DAX_RANGE_PAGES - range->real) : 0;
+        if (result == -REQ_STOPPED)
+            return result;
+        if (result || !ask)
             range->doubt_tail = (uint16_t)(range->real + 1);
-        /* Nobody can store any more: this is all that there is. */
-        struct statx attributes;
-        error = dax_tail_dirty(dax, range) ? dax_file_stat(file, &attributes) : 0;
-        if (!error && dax_tail_dirty(dax, range))
-            error = dax_tail_pull(dax, range, file, attributes.stx_size);
-        if (error)
-            log_limited(LOG_LEVEL_ERROR,
-                        "DAX: what the guest stored at the end of a file is lost: %s",
-                        strerrordesc_np(-error));
+        save_tail(dax, range, file);
         dax_tail_drop(dax, range);
     }
     if (range->real) {
-        int second = ask ? unmap(dax, range, 0, range->real) : 0;
-        if (second || !ask)
+        int error = ask ? unmap(dax, range, 0, range->real) : 0;
+        if (error == -REQ_STOPPED)
+            return error;
+        if (error || !ask)
             range->doubt_real = range->real;
-        if (!first)
-            first = second;
+        if (!result)
+            result = error;
     }
     range->flags &= DAX_STORES;
     set_real(dax, range, 0);
-    return first ? first : error;
+    return result;
 }
 
 int dax_release(struct dax *dax, struct dax_range *range, struct dax_file *file, bool ask)
 {
     int error = dax_uncover(dax, range, file, ask);
+    if (error == -REQ_STOPPED)
+        return error;
     chain_remove(dax, chain_of(dax, range), range);
-    atomic_fetch_sub(&dax->in_use, 1);
     atomic_store(&range->nodeid, 0);
+    atomic_fetch_sub(&dax->in_use, 1);
     return error;
 }

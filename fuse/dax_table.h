@@ -20,20 +20,22 @@ enum {
     DAX_TAIL = 1 << 0,     /* the pages from `real` on are ours */
     DAX_WRITABLE = 1 << 1, /* mapped so that the guest can store */
     DAX_STORES = 1 << 2,   /* the guest said that it will */
-    DAX_MIRRORED = 1 << 3, /* our own mirror shows it */
 };
 
 struct dax_range {
     _Atomic uint64_t nodeid; /* 0: free */
     uint64_t size;           /* tail: how long the file was when last in step */
-    int64_t mtime;           /* tail: its time of change then, ns; 0: to be looked at again */
-    uint32_t block;          /* which DAX_RANGE_SIZE of the file */
+    int64_t changed;         /* tail: when it had last changed then; 0: to be looked at again */
+    uint64_t block;          /* which DAX_RANGE_SIZE of the file */
     uint32_t next;           /* 1 + index of the next in the chain; 0: end */
     uint16_t real;           /* pages that show the file itself */
     uint16_t flags;
     /* What an earlier session, or a call without an answer, may have left with the front-end. */
     uint16_t doubt_real; /* pages of a real piece */
     uint16_t doubt_tail; /* 1 + the page where a tail starts; 0: none */
+    /* dax_mirror.c, with the mirror's lock. */
+    uint16_t pins; /* requests that work in the mirror */
+    bool mirrored;
 };
 _Static_assert(sizeof(struct dax_range) <= 64, "a mapping takes at most 64 bytes");
 
@@ -68,6 +70,7 @@ struct dax {
     char *common; /* what file and guest agreed on when last in step */
 
     char *mirror; /* the window, for requests that point into it (dax_mirror.c) */
+    pthread_mutex_t mirror_lock;
     struct dax_keeper *keeper;
 };
 
@@ -94,7 +97,7 @@ static inline uint32_t dax_index(const struct dax *dax, const struct dax_range *
 
 static inline uint64_t dax_start(const struct dax_range *range)
 {
-    return (uint64_t)range->block << DAX_RANGE_SHIFT;
+    return range->block << DAX_RANGE_SHIFT;
 }
 
 /* How much of a file of this size lies in the range. */
@@ -113,16 +116,24 @@ struct dax_bucket *dax_bucket_of(const struct dax *dax, uint64_t nodeid);
 /* dax_range.c, all with the file's lock: */
 
 /* Takes a free range for a file, or -EAGAIN. */
-int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint32_t block);
-/* Maps what a file of this size has in the range and is not mapped; a tail also for what it may
- * grow to. */
+int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint64_t block);
+
+/*
+ * Maps what a file with these attributes has in the range and is not mapped; and, as a tail, room
+ * for what it may grow to. What could not be done for a stop (-REQ_STOPPED) is left for another
+ * call.
+ */
 int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
               const struct statx *attributes, uint64_t promised);
+
 /* Lets the guest store where it only read. */
 int dax_upgrade(struct dax *dax, struct dax_range *range, struct dax_file *file);
-/* Takes the pieces back; the range stays the file's. ask: with calls to the front-end. */
+/*
+ * Takes the pieces back; the range stays the file's. ask: with calls to the front-end. Returns 0,
+ * -REQ_STOPPED with the rest of the pieces as they were, or what the front-end's channel said.
+ */
 int dax_uncover(struct dax *dax, struct dax_range *range, struct dax_file *file, bool ask);
-/* The same, and the range is free. An error is the front-end's; the range is free all the same. */
+/* The same, and the range is free, except after -REQ_STOPPED. */
 int dax_release(struct dax *dax, struct dax_range *range, struct dax_file *file, bool ask);
 
 /* dax_tail.c, all with the file's lock: */
@@ -137,8 +148,14 @@ bool dax_tail_dirty(const struct dax *dax, const struct dax_range *range);
 /* Gives the memory back. */
 void dax_tail_drop(struct dax *dax, struct dax_range *range);
 
+/* When a file has last changed, in ns. */
+int64_t dax_time_of_change(const struct statx *attributes);
+
 /* dax_mirror.c: the mirror no longer shows the range. The file's lock is held. */
 void dax_mirror_drop(struct dax *dax, struct dax_range *range);
+
+/* dax_policy.c: the file was mapped, and should not have been; entirely: never again. */
+void dax_doubt(struct inode *inode, bool entirely);
 
 /* dax_keeper.c: a thread that looks after tails in which the guest may be storing. */
 int dax_keeper_start(struct dax *dax);

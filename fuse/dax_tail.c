@@ -8,8 +8,9 @@
  * changed beside it. Where the file differs from common, it was changed by somebody else: that goes
  * into shared, unless the guest has stored there meanwhile. What both have changed is the guest's.
  *
- * Beyond the end of the file nothing is ever written, and what the guest stored there is gone when
- * the file grows, as in any page cache.
+ * What the guest stores beyond the end of the file is not written, and gone when the file grows, as
+ * in any page cache. (A file that the host cuts between the look at its size and the write becomes
+ * longer again; there is no write that would not do so.)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -154,7 +155,7 @@ static int push_page(struct dax_file *file, struct page *page)
     int error = read_page(file, page, bytes);
     if (error)
         return error;
-    /* A hole in the file stays one here. */
+    /* A hole in the file stays one here (see make_room()). */
     if (page->known == 0 && memcmp(bytes, page->common, DAX_PAGE) == 0)
         return 0;
     for (size_t i = 0; i < page->known && i < page->valid; i++) {
@@ -172,23 +173,43 @@ static int push_page(struct dax_file *file, struct page *page)
     return 0;
 }
 
-static int64_t settled_mtime(const struct statx *attributes)
+/* Not the time of modification, which can be set to what it was before. */
+int64_t dax_time_of_change(const struct statx *attributes)
+{
+    return attributes->stx_ctime.tv_sec * INT64_C(1000000000) + attributes->stx_ctime.tv_nsec;
+}
+
+/* The same, or 0 for a file that may have changed again since. */
+static int64_t settled_change(const struct statx *attributes)
 {
     struct timespec now;
-    int64_t mtime =
-        attributes->stx_mtime.tv_sec * INT64_C(1000000000) + attributes->stx_mtime.tv_nsec;
+    int64_t changed = dax_time_of_change(attributes);
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t now_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-    return now_ns - mtime > SETTLED_NS ? mtime : 0;
+    return now_ns - changed > SETTLED_NS ? changed : 0;
+}
+
+/* Pages that the file did not reach so far hold nothing, whatever the guest has stored there. */
+static void make_room(struct dax *dax, const struct dax_range *range, uint64_t size)
+{
+    uint64_t known = (dax_within(range, range->size) + DAX_PAGE - 1) / DAX_PAGE;
+    uint64_t valid = (dax_within(range, size) + DAX_PAGE - 1) / DAX_PAGE;
+    if (known < range->real)
+        known = range->real;
+    if (valid > known)
+        fallocate(dax->tail_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  (off_t)(dax_index(dax, range) * DAX_RANGE_SIZE + known * DAX_PAGE),
+                  (off_t)((valid - known) * DAX_PAGE));
 }
 
 int dax_tail_push(struct dax *dax, struct dax_range *range, struct dax_file *file,
                   const struct statx *attributes)
 {
     uint64_t size = attributes->stx_size;
-    int64_t mtime = settled_mtime(attributes);
-    if (range->size == size && range->mtime == mtime && mtime)
+    int64_t changed = settled_change(attributes);
+    if (range->size == size && range->changed == changed && changed)
         return 0;
+    make_room(dax, range, size);
     for (unsigned i = range->real; i < page_end(range, size); i++) {
         struct page page = page_at(dax, range, i, size);
         int error = push_page(file, &page);
@@ -196,7 +217,7 @@ int dax_tail_push(struct dax *dax, struct dax_range *range, struct dax_file *fil
             return error;
     }
     range->size = size;
-    range->mtime = mtime;
+    range->changed = changed;
     return 0;
 }
 
@@ -208,6 +229,6 @@ void dax_tail_drop(struct dax *dax, struct dax_range *range)
               (off_t)length);
     madvise(dax->common + offset, length, MADV_DONTNEED);
     range->size = 0;
-    range->mtime = 0;
+    range->changed = 0;
     range->flags &= ~DAX_TAIL;
 }

@@ -20,6 +20,7 @@ enum {
     F_TAIL = 1 << 3,
     F_MAY_BLOCK = 1 << 4,
     F_NO_NODE = 1 << 5,
+    F_RESTARTS = 1 << 6,
 };
 
 struct opcode_row {
@@ -144,7 +145,7 @@ static int reach_window(struct fuse_thread *thread, struct fuse_chain *chain)
     return chain->unreachable ? -EFAULT : error;
 }
 
-size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
+static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     struct fuse_req req;
     req.thread = thread;
@@ -163,6 +164,8 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
         error = reached;
     if (error)
         return wire_out_finish(&req.out, req.header.unique, error);
+    if (chain->in_window && !dax_may_use_window(req.header.opcode, chain, thread->server))
+        return wire_out_finish(&req.out, req.header.unique, -EFAULT);
     const struct opcode_row *row = row_of(req.header.opcode);
     if (!row)
         return wire_out_finish(&req.out, req.header.unique, -ENOSYS);
@@ -175,9 +178,21 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     if (req.out.header_count == 0)
         return 0;
     error = run_inside(&req, row);
+    if (error == -REQ_STOPPED) {
+        if (chain->restartable && (row->flags & F_RESTARTS))
+            return FUSE_SERVER_RESTART;
+        error = -EAGAIN;
+    }
     log_trace("%s node %llu: %s", row->name, (unsigned long long)req.header.nodeid,
               error ? strerrorname_np(-error) : "ok");
     return wire_out_finish(&req.out, req.header.unique, error);
+}
+
+size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    size_t length = run_chain(thread, chain);
+    dax_leave(thread);
+    return length;
 }
 
 int req_step_out(struct fuse_req *req, int *const fds[], unsigned count)

@@ -44,9 +44,8 @@ struct inode {
     uint8_t handle_length; /* 0: no file handle, the descriptor is the reference and stays */
     int32_t handle_type;
     uint8_t handle[INODE_HANDLE_MAX];
-    atomic_bool verified; /* the handle was seen to lead to a file of this identity */
-    _Atomic uint8_t
-        growths; /* how often the guest made it longer; counts to a few (dax_policy.c) */
+    atomic_bool verified;       /* the handle was seen to lead to a file of this identity */
+    _Atomic uint8_t dax_doubts; /* why it should stay on the queues: counts to a few */
 };
 _Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
 

@@ -187,7 +187,7 @@ static void inode_fill(struct inode *inode, const struct found *found)
     inode->handle_length = (uint8_t)found->handle.length;
     memcpy(inode->handle, found->handle.bytes, found->handle.length);
     inode->verified = found->verified;
-    inode->growths = 0;
+    inode->dax_doubts = 0;
     atomic_store(&inode->fd, -1);
     atomic_store(&inode->lookups, 1);
     if (++inode->last_generation == 0)

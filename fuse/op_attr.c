@@ -25,12 +25,14 @@ static int reply_attributes(struct fuse_req *req, int fd)
     int error = host_stat_fd(fd, &attributes);
     if (error)
         return error;
+    error = dax_tell(req->thread, req->inode, &attributes);
+    if (error)
+        return error;
     struct fuse_attr_out out = {
         .attr_valid = cachepol_seconds(req->server->settings),
         .attr = wire_attr(req->server, req->inode, &attributes),
     };
-    error = dax_tell(req->thread, req->inode, &attributes);
-    return error ? error : req_reply(req, out);
+    return req_reply(req, out);
 }
 
 int op_getattr(struct fuse_req *req)
@@ -136,7 +138,11 @@ int op_setattr(struct fuse_req *req)
 
     struct handle *file = NULL;
     int fd;
-    int error;
+    /* What was stored in the window came before this, and must not change times that are set now.
+     */
+    int error = dax_before(req->thread, req->inode, 0);
+    if (error)
+        return error;
     if (in->valid & FATTR_FH) {
         error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &file);
         if (!error)

@@ -193,10 +193,11 @@ static int adopt_new(struct fuse_req *req, struct creation *creation)
 }
 
 /* The reply in one piece: all of it or nothing. */
-static int reply_creation(struct fuse_req *req, const struct creation *creation)
+static int reply_creation(struct fuse_req *req, struct creation *creation)
 {
     struct fuse_server *server = req->server;
     uint64_t nodeid = inode_id(server->inodes, creation->inode);
+    int error = dax_tell(req->thread, creation->inode, &creation->attributes);
     struct {
         struct fuse_entry_out entry;
         struct fuse_open_out open;
@@ -204,7 +205,6 @@ static int reply_creation(struct fuse_req *req, const struct creation *creation)
         .entry = wire_entry(server, creation->inode, &creation->attributes, creation->submount),
         .open = {.fh = creation->fh, .open_flags = cachepol_open_file(server->settings)},
     };
-    int error = dax_tell(req->thread, creation->inode, &creation->attributes);
     if (!error)
         error = req_reply(req, out);
     if (error)

@@ -20,10 +20,11 @@ int op_reply_entry(struct fuse_req *req, const char *name)
         return error;
 
     uint64_t nodeid = inode_id(req->server->inodes, inode);
-    struct fuse_entry_out entry = wire_entry(req->server, inode, &attributes, submount);
     error = dax_tell(req->thread, inode, &attributes);
-    if (!error)
+    if (!error) {
+        struct fuse_entry_out entry = wire_entry(req->server, inode, &attributes, submount);
         error = req_reply(req, entry);
+    }
     if (error)
         inode_forget(req->thread, nodeid, 1);
     return error;

@@ -95,7 +95,6 @@ int op_write(struct fuse_req *req)
         error = host_write(handle->fd, pieces, count, (off_t)in->offset, append, &length);
     if (error)
         return error;
-    dax_note_growth(req->thread, req->inode);
     error = dax_after(req->thread, req->inode);
     if (error)
         return error;

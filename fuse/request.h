@@ -68,6 +68,12 @@ struct fuse_req {
     struct wire_out out;
 };
 
+/*
+ * An errno of our own, which no host call returns: the device is being stopped. A request of a row
+ * with F_RESTARTS that returns it has done nothing that must not be done twice.
+ */
+#define REQ_STOPPED 512
+
 typedef int fuse_op(struct fuse_req *req);
 
 /* The name of an opcode that is served, or NULL. */

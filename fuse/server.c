@@ -87,8 +87,8 @@ void fuse_server_free(struct fuse_server *server)
         return;
     if (server->handles && server->inodes && server->session.ready)
         fuse_server_reset(server);
+    dax_free(server->dax); /* its keeper is still in the epochs */
     epochs_free(server->epochs);
-    dax_free(server->dax);
     handle_table_free(server->handles);
     inode_table_free(server->inodes);
     arena_free(server->arena);

@@ -41,9 +41,11 @@ struct fuse_thread {
     struct fuse_thread_hooks hooks;
     struct epoch_slot *epoch;
     struct counters counters;
-    struct host_cred cred;               /* what this thread's credentials are right now */
-    char *tail;                          /* FUSE_TAIL_MAX bytes: the tail of the running request */
-    char *buffer;                        /* FUSE_BUFFER_SIZE bytes for an operation's own use */
+    struct host_cred cred;              /* what this thread's credentials are right now */
+    char *tail;                         /* FUSE_TAIL_MAX bytes: the tail of the running request */
+    char *buffer;                       /* FUSE_BUFFER_SIZE bytes for an operation's own use */
+    uint32_t window_pins[DAX_PINS_MAX]; /* ranges of the window that the request works in */
+    unsigned window_pin_count;
     int temporary[THREAD_TEMPORARY_MAX]; /* descriptors to close when the request ends */
     unsigned temporary_count;
 };

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Where the DAX window meets the rest: buffers of requests in it, times of files, stores beyond
+ * their end, mappings that cannot be had just now. Each case was a bug.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dax_front.h"
+#include "test.h"
+
+static void pause_ms(unsigned ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
+}
+
+static int fsync_file(struct guest *guest, uint64_t node)
+{
+    uint64_t fh;
+    int error = guest_open(guest, node, O_RDWR, &fh);
+    struct fuse_fsync_in in = {.fh = fh};
+    return error ? error : guest_do(guest, FUSE_FSYNC, node, in);
+}
+
+/* WRITE to the start of a file, with its data in the window. Returns the bytes or the error. */
+static int write_from_window(struct guest *guest, uint64_t node, uint64_t fh,
+                             uint64_t window_offset, uint32_t length)
+{
+    struct {
+        struct fuse_in_header header;
+        struct fuse_write_in in;
+    } request = {
+        .header = {.len = (uint32_t)sizeof(request) + length,
+                   .opcode = FUSE_WRITE,
+                   .unique = 9,
+                   .nodeid = node},
+        .in = {.fh = fh, .size = length},
+    };
+    struct {
+        struct fuse_out_header header;
+        struct fuse_write_out out;
+    } reply;
+    struct iovec readable[] = {{&request, sizeof(request)},
+                               {fuse_server_window(guest->server) + window_offset, length}};
+    struct iovec writable = {&reply, sizeof(reply)};
+    struct fuse_chain chain = {.readable = readable,
+                               .readable_count = 2,
+                               .writable = &writable,
+                               .writable_count = 1,
+                               .in_window = true};
+    fuse_server_run(guest->thread, &chain);
+    return reply.header.error ? reply.header.error : (int)reply.out.size;
+}
+
+/* READ of the start of a file; the reply's header and the data where the pieces say. */
+static size_t read_to(struct guest *guest, uint64_t node, uint64_t fh, struct iovec *writable,
+                      unsigned count)
+{
+    struct {
+        struct fuse_in_header header;
+        struct fuse_read_in in;
+    } request = {
+        .header = {.len = sizeof(request), .opcode = FUSE_READ, .unique = 7, .nodeid = node},
+        .in = {.fh = fh, .size = 1000},
+    };
+    struct iovec readable = {&request, sizeof(request)};
+    struct fuse_chain chain = {.readable = &readable,
+                               .readable_count = 1,
+                               .writable = writable,
+                               .writable_count = count,
+                               .in_window = true};
+    return fuse_server_run(guest->thread, &chain);
+}
+
+/* The mirror shows what the window shows, also when that has changed since. */
+static void mirror_follows_a_new_tail(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "src", 0, PAGE, 1);
+    window_host_write(&guest, "dst", 0, PAGE, 2);
+    uint64_t src = guest_lookup(&guest, "src"), dst = guest_lookup(&guest, "dst"), from, to;
+    CHECK_EQ(window_setup(&guest, src, 0, 0, true), 0);
+    CHECK_EQ(guest_open(&guest, src, O_RDWR, &from), 0);
+    CHECK_EQ(guest_open(&guest, dst, O_RDWR, &to), 0);
+    CHECK_EQ(write_from_window(&guest, dst, to, 0, PAGE), PAGE);
+    uint8_t page[PAGE];
+    memset(page, 'T', PAGE);
+    CHECK_EQ(guest_write(&guest, src, from, PAGE, page, PAGE, 0, 0), PAGE);
+    CHECK_EQ(front.window[PAGE], 'T');
+    CHECK_EQ(write_from_window(&guest, dst, to, PAGE, PAGE), PAGE);
+    CHECK_EQ(guest_read(&guest, dst, to, 0, PAGE), PAGE);
+    CHECK_EQ(guest.body[0], 'T');
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+static void mirror_follows_an_upgrade(void)
+{
+    struct guest guest;
+    window_begin(&guest, false);
+    window_host_write(&guest, "a", 0, 3 * PAGE, 1);
+    window_host_write(&guest, "b", 0, 3 * PAGE, 2);
+    uint64_t a = guest_lookup(&guest, "a"), b = guest_lookup(&guest, "b"), fh;
+    CHECK_EQ(window_setup(&guest, a, 0, 0, false), 0);
+    CHECK_EQ(guest_open(&guest, b, O_RDWR, &fh), 0);
+    CHECK_EQ(write_from_window(&guest, b, fh, 0, PAGE), PAGE);
+    CHECK_EQ(window_setup(&guest, a, 0, 0, true), 0);
+    struct fuse_out_header reply = {0};
+    struct iovec writable[] = {{&reply, sizeof(reply)}, {fuse_server_window(guest.server), 1000}};
+    CHECK_EQ(read_to(&guest, b, fh, writable, 2), sizeof(reply) + 1000);
+    CHECK_EQ(reply.error, 0);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* Nothing but file data may lie in the window: whatever is there, we never touch it ourselves. */
+static void only_data_in_the_window(void)
+{
+    struct guest guest;
+    window_begin(&guest, false);
+    window_host_write(&guest, "a", 0, 100, 1);
+    uint64_t a = guest_lookup(&guest, "a"), fh;
+    CHECK_EQ(window_setup(&guest, a, 0, 0, true), 0);
+    CHECK_EQ(guest_open(&guest, a, O_RDWR, &fh), 0);
+    char *window = fuse_server_window(guest.server);
+    struct fuse_out_header reply = {0};
+    /* A request beyond the end of the file: touching it would be SIGBUS. */
+    struct iovec readable = {window + 5 * PAGE, 100}, writable = {&reply, sizeof(reply)};
+    struct fuse_chain chain = {.readable = &readable,
+                               .readable_count = 1,
+                               .writable = &writable,
+                               .writable_count = 1,
+                               .in_window = true};
+    CHECK_EQ(fuse_server_run(guest.thread, &chain), sizeof(reply));
+    CHECK_EQ(reply.error, -EFAULT);
+    /* A reply there. */
+    struct iovec inside = {window + 5 * PAGE, 4096};
+    CHECK_EQ(read_to(&guest, a, fh, &inside, 1), 0);
+    /* Data beyond the end: the kernel says so. */
+    CHECK_EQ(write_from_window(&guest, a, fh, 5 * PAGE, 10), -EFAULT);
+    /* Attributes are no file data. */
+    struct {
+        struct fuse_in_header header;
+        struct fuse_getattr_in in;
+    } getattr = {
+        .header = {.len = sizeof(getattr), .opcode = FUSE_GETATTR, .unique = 8, .nodeid = a}};
+    struct iovec ask = {&getattr, sizeof(getattr)};
+    struct iovec answer[] = {{&reply, sizeof(reply)}, {window, 4000}};
+    chain = (struct fuse_chain){.readable = &ask,
+                                .readable_count = 1,
+                                .writable = answer,
+                                .writable_count = 2,
+                                .in_window = true};
+    CHECK_EQ(fuse_server_run(guest.thread, &chain), sizeof(reply));
+    CHECK_EQ(reply.error, -EFAULT);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+static void far_offset_is_no_other(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "f", 0, 2 * MIB2, 1);
+    uint64_t node = guest_lookup(&guest, "f");
+    CHECK_EQ(window_setup(&guest, node, UINT64_C(1) << 53, 0, true), 0);
+    CHECK_EQ(front.piece_count, 0);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* What was stored before times are set does not change them afterwards. */
+static void times_stay_as_set(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "f", 0, 1000, 1);
+    uint64_t node = guest_lookup(&guest, "f");
+    CHECK_EQ(window_setup(&guest, node, 0, 0, true), 0);
+    front.window[10] = 'X';
+    struct fuse_setattr_in in = {.valid = FATTR_MTIME, .mtime = 1000000000};
+    CHECK_EQ(guest_do(&guest, FUSE_SETATTR, node, in), 0);
+    CHECK_EQ(fsync_file(&guest, node), 0);
+    CHECK_EQ(guest_host_stat(&guest, "f").st_mtim.tv_sec, 1000000000);
+    /* And attributes that are told are those after the store, not before. */
+    front.window[11] = 'Y';
+    CHECK_EQ(window_getattr(&guest, node), 0);
+    uint64_t told = BODY(fuse_attr_out)->attr.mtime;
+    CHECK_EQ(told, guest_host_stat(&guest, "f").st_mtim.tv_sec);
+    CHECK(told != 1000000000);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* rsync --inplace -t on the host: same size, same time of modification, other bytes. */
+static void restored_times_hide_nothing(void)
+{
+    static const struct timespec times[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "f", 0, 1000, 1);
+    utimensat(AT_FDCWD, guest_path(&guest, "f"), times, 0);
+    uint64_t node = guest_lookup(&guest, "f");
+    CHECK_EQ(window_setup(&guest, node, 0, 0, true), 0);
+    pause_ms(300);
+    window_host_write(&guest, "f", 0, 1000, 7);
+    utimensat(AT_FDCWD, guest_path(&guest, "f"), times, 0);
+    pause_ms(300);
+    CHECK_EQ(window_getattr(&guest, node), 0);
+    CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+static void stores_beyond_the_end_are_gone(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "f", 0, 100, 1);
+    uint64_t node = guest_lookup(&guest, "f");
+    CHECK_EQ(window_setup(&guest, node, 0, 0, true), 0);
+    memset(front.window + 2 * PAGE, 'J', 50);
+    memset(front.window + 200, 'J', 50);
+    CHECK_EQ(truncate(guest_path(&guest, "f"), 5 * PAGE), 0);
+    CHECK_EQ(window_getattr(&guest, node), 0);
+    CHECK_EQ(fsync_file(&guest, node), 0);
+    CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
+    CHECK_EQ(front.window[2 * PAGE], 0);
+    CHECK_EQ(front.window[200], 0);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* A file that is made longer keeps its mappings; one that is cut gets new ones, if need be later.
+ */
+static void resizing_leaves_no_hole(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "f", 0, 5 * PAGE + 10, 1);
+    uint64_t node = guest_lookup(&guest, "f");
+    CHECK_EQ(window_setup(&guest, node, 0, 0, true), 0);
+    front.refuse_from = 1;
+    CHECK_EQ(window_set_size(&guest, node, 9 * PAGE), 0);
+    CHECK_EQ(front.unmaps, 0);
+    front.window[3 * PAGE + 5] = '3';
+    front.window[8 * PAGE + 5] = '8';
+    CHECK_EQ(window_set_size(&guest, node, 3 * PAGE + 7), -EAGAIN);
+    CHECK_EQ(guest_host_stat(&guest, "f").st_size, 9 * PAGE);
+    CHECK_EQ(front.piece_count, 0);
+    front.refuse_from = 0;
+    pause_ms(300);
+    CHECK(front.piece_count > 0);
+    CHECK_EQ(front.window[8 * PAGE + 5], '8');
+    CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
+    CHECK_EQ(window_set_size(&guest, node, 3 * PAGE + 7), 0);
+    CHECK_EQ(front.window[3 * PAGE + 5], '3');
+    CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* Requests of a device that is being stopped are run again, and answered then. */
+static void stopped_requests_come_again(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "f", 0, 2 * PAGE + 10, 1);
+    uint64_t node = guest_lookup(&guest, "f");
+    struct {
+        struct fuse_in_header header;
+        struct fuse_setupmapping_in in;
+    } request = {
+        .header = {.len = sizeof(request),
+                   .opcode = FUSE_SETUPMAPPING,
+                   .unique = 5,
+                   .nodeid = node},
+        .in = {.fh = UINT64_MAX, .len = MIB2, .flags = FUSE_SETUPMAPPING_FLAG_WRITE},
+    };
+    struct fuse_out_header reply = {.error = 77};
+    /* The first piece, the second, and then all is well. */
+    for (unsigned stop = 1; stop <= 3; stop++) {
+        struct iovec readable = {&request, sizeof(request)}, writable = {&reply, sizeof(reply)};
+        struct fuse_chain chain = {.readable = &readable,
+                                   .readable_count = 1,
+                                   .writable = &writable,
+                                   .writable_count = 1,
+                                   .restartable = true};
+        front.maps = 0;
+        front.stop_from = stop < 3 ? 1 + (stop == 2) : 0;
+        size_t used = fuse_server_run(guest.thread, &chain);
+        CHECK_EQ(used, stop < 3 ? FUSE_SERVER_RESTART : sizeof(reply));
+        CHECK_EQ(reply.error, stop < 3 ? 77 : 0);
+    }
+    CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
+    /* One that cannot come again is told to. */
+    front.stop_from = 1;
+    CHECK_EQ(window_setup(&guest, node, 0, MIB2, true), -EAGAIN);
+    front.stop_from = 0;
+    CHECK_EQ(window_setup(&guest, node, 0, MIB2, true), 0);
+    front.stop_from = 1;
+    CHECK_EQ(window_removal(&guest, node, 0), -EAGAIN);
+    CHECK_EQ(front.piece_count, 4);
+    front.stop_from = 0;
+    CHECK_EQ(window_removal(&guest, node, 0), 0);
+    CHECK_EQ(front.piece_count, 2);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* A tail that cannot be written, on a full disk or to a file that must not be changed any more. */
+static void an_unwritable_tail_locks_nothing(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "f", 0, 1000, 1);
+    uint64_t node = guest_lookup(&guest, "f");
+    CHECK_EQ(window_setup(&guest, node, 0, 0, true), 0);
+    char command[600];
+    snprintf(command, sizeof(command), "chattr +i %s 2>/dev/null", guest_path(&guest, "f"));
+    bool immutable = system(command) == 0;
+    front.window[10] = 'X';
+    CHECK_EQ(window_getattr(&guest, node), 0);
+    CHECK_EQ(guest_lookup(&guest, "f"), node);
+    snprintf(command, sizeof(command), "chattr -i %s 2>/dev/null", guest_path(&guest, "f"));
+    if (immutable)
+        CHECK_EQ(system(command), 0);
+    CHECK_EQ(fsync_file(&guest, node), 0);
+    CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* Any number of ranges with a tail are looked after, wherever in the window they are. */
+static void every_tail_is_kept(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "last", 0, 1000, 1);
+    uint64_t last = guest_lookup(&guest, "last");
+    CHECK_EQ(window_setup(&guest, last, 0, WINDOW - MIB2, true), 0);
+    for (unsigned i = 0; i < 30; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "f%u", i);
+        window_host_write(&guest, name, 0, 100, i);
+        CHECK_EQ(window_setup(&guest, guest_lookup(&guest, name), 0, i * MIB2, i % 2), 0);
+    }
+    front.window[WINDOW - MIB2 + 5] = 'L';
+    int64_t difference = 0;
+    for (unsigned i = 0; i < 100 && difference >= 0; i++) {
+        pause_ms(10);
+        difference = window_compare(&guest, "last", 0, WINDOW - MIB2);
+    }
+    CHECK_EQ(difference, -1);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+int main(void)
+{
+    RUN(mirror_follows_a_new_tail);
+    RUN(mirror_follows_an_upgrade);
+    RUN(only_data_in_the_window);
+    RUN(far_offset_is_no_other);
+    RUN(times_stay_as_set);
+    RUN(restored_times_hide_nothing);
+    RUN(stores_beyond_the_end_are_gone);
+    RUN(resizing_leaves_no_hole);
+    RUN(stopped_requests_come_again);
+    RUN(an_unwritable_tail_locks_nothing);
+    RUN(every_tail_is_kept);
+    return test_result();
+}
