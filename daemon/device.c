@@ -319,6 +319,12 @@ int device_settle(struct device *device)
     return 0;
 }
 
+void device_resume_requests(struct device *device)
+{
+    if (runs_any(device))
+        backchan_start(&device->backchan);
+}
+
 void device_set_memory(struct device *device, struct memmap *memory)
 {
     struct memmap *old = device->memory;

@@ -68,10 +68,10 @@ void device_wait_message(struct device *device, int socket_fd);
 
 /*
  * Stops the queue, or all of them, and waits until what they had taken is answered, or left in the
- * ring for later. Requests of ours to the front-end end at once, and no further one is made until a
- * queue is started again. timeout_ms -1: for ever, unless the daemon must stop. Returns 0, or
- * -ETIMEDOUT when a request hangs: such a queue stays as it is, and the device must not be used or
- * freed any more until a later call succeeds.
+ * ring for later. Requests of ours to the front-end end at once, those of other queues, too, and no
+ * further one is made until device_resume_requests(), or a queue is started. timeout_ms -1: for
+ * ever, unless the daemon must stop. Returns 0, or -ETIMEDOUT when a request hangs: such a queue
+ * stays as it is, and the device must not be used or freed any more until a later call succeeds.
  */
 int device_stop_queue(struct device *device, struct queue *queue, int timeout_ms);
 int device_stop_all(struct device *device, int timeout_ms);
@@ -82,6 +82,12 @@ int device_stop_all(struct device *device, int timeout_ms);
  * cannot be started is logged; it stays idle if its memory is missing, else it is broken.
  */
 int device_settle(struct device *device);
+
+/*
+ * After the message that has stopped queues is answered: those that still run may ask the
+ * front-end again, which is no longer waiting for us.
+ */
+void device_resume_requests(struct device *device);
 
 /*
  * Makes memory (taken over) the current snapshot, in running queues too; one that has the same

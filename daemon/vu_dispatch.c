@@ -144,6 +144,24 @@ static int quiesce(struct device *device, const struct vu_row *row, struct queue
     return 0;
 }
 
+/* Answers, if the message is to be answered. rc: of its handler. Returns 0 or a negative errno. */
+static int reply(const struct vu_row *row, struct vu_call *call, int socket_fd, int rc)
+{
+    bool ack = (call->msg->header.flags & VU_FLAG_NEED_REPLY) &&
+               (call->device->protocol_features & VU_BIT(VU_PROTOCOL_F_REPLY_ACK));
+
+    if (row && row->reply == VU_REPLY) {
+        if (rc < 0)
+            return rc;
+    } else if (ack) {
+        call->reply.u64 = rc < 0;
+    } else {
+        return rc;
+    }
+    return vu_msg_reply(socket_fd, call->device->stop_fd, call->msg->header.request, &call->reply,
+                        call->reply_size);
+}
+
 /* Enforces the row and runs the handler. Returns 0, or a negative errno: refused. */
 static int handle(const struct vu_row *row, struct vu_call *call)
 {
@@ -167,8 +185,6 @@ int vu_dispatch(struct device *device, int socket_fd, struct vu_msg *msg)
 {
     const struct vu_row *row = vu_find_row(msg->header.request);
     struct vu_call call = {.device = device, .msg = msg, .reply_size = sizeof(uint64_t)};
-    bool ack = (msg->header.flags & VU_FLAG_NEED_REPLY) &&
-               (device->protocol_features & VU_BIT(VU_PROTOCOL_F_REPLY_ACK));
     int rc = -EOPNOTSUPP;
 
     if (row) {
@@ -182,15 +198,7 @@ int vu_dispatch(struct device *device, int socket_fd, struct vu_msg *msg)
     int settled = device_settle(device);
     if (settled < 0 || rc == -ETIMEDOUT)
         return -ETIMEDOUT;
-
-    if (row && row->reply == VU_REPLY) {
-        if (rc < 0)
-            return rc;
-    } else if (ack) {
-        call.reply.u64 = rc < 0;
-    } else {
-        return rc;
-    }
-    return vu_msg_reply(socket_fd, device->stop_fd, msg->header.request, &call.reply,
-                        call.reply_size);
+    rc = reply(row, &call, socket_fd, rc);
+    device_resume_requests(device);
+    return rc;
 }

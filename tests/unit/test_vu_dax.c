@@ -584,6 +584,38 @@ static void stop_of_many_threads_ends_a_mapping(void)
     end();
 }
 
+/* Another ring stops: this one's request is asked anew, and later ones as if nothing had been. */
+static void stop_of_one_ring_goes_by(void)
+{
+    struct front front;
+    struct vu_vring_state disable = {2, 0};
+
+    CHECK_EQ(begin_exact(&front), 0);
+    for (unsigned how = 0; how < 4; how++) {
+        unsigned restarts = fake_restarts;
+
+        CHECK_EQ(start_ring(&front, 2), 0);
+        ask_device(&front, FAKE_MAP, 0, 0, PAGE);
+        CHECK_EQ(take_map(0, 0, PAGE), 0);
+        if (how % 2)
+            CHECK_EQ(front_stop_ring(&front, 2), 0);
+        else
+            CHECK_EQ(front_ask(&front, VU_SET_VRING_ENABLE, &disable, sizeof(disable), NULL, 0), 0);
+        /* An answer that is there before the thread has looked would be taken. */
+        while (fake_restarts == restarts)
+            usleep(1000);
+        answer(VU_BACKEND_SHMEM_MAP, 1);
+        answer(VU_BACKEND_SHARED_OBJECT_LOOKUP, 1);
+        CHECK_EQ(take_map(0, 0, PAGE), 0);
+        answer(VU_BACKEND_SHMEM_MAP, 0);
+        answer(VU_BACKEND_SHARED_OBJECT_LOOKUP, 1);
+        CHECK_EQ(result(&front), 0);
+        CHECK_EQ(map_at(&front, WINDOW_BASE, 0, PAGE, PAGE), 0);
+    }
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    end();
+}
+
 /* The same when another ring breaks, and its memory goes: but only for a moment. */
 static void stop_of_another_ring(void)
 {
@@ -644,6 +676,7 @@ int main(void)
     RUN(the_old_messages);
     RUN(stop_postpones_a_mapping);
     RUN(stop_of_many_threads_ends_a_mapping);
+    RUN(stop_of_one_ring_goes_by);
     RUN(stop_of_another_ring);
     RUN(front_end_leaves_inside_a_mapping);
     RUN(daemon_stops_inside_a_mapping);
