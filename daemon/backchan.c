@@ -161,7 +161,10 @@ static int die(struct backchan *channel, const char *why)
     return -EIO;
 }
 
-/* Returns 0 when events may have come, -ECANCELED, or -EIO when it took too long. */
+/*
+ * Returns 0 when events may have come, -ECANCELED, -ETIMEDOUT, or -EIO. Inside, a call that took
+ * too long is -ETIMEDOUT, as that is not the end of the channel.
+ */
 static int wait_for(struct call *call, short events)
 {
     struct backchan *channel = call->channel;
@@ -172,11 +175,11 @@ static int wait_for(struct call *call, short events)
     };
     uint64_t value;
 
-    if (left <= 0)
-        return die(channel, "the front-end does not answer");
     /* Somebody else may have taken the wake-up. */
     if (is_interrupted(call))
         return -ECANCELED;
+    if (left <= 0)
+        return -ETIMEDOUT;
     if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
         return die(channel, strerror(errno));
     /* The state counts, not the wake-up, which may be an old one. */
@@ -238,7 +241,7 @@ static int send_now(struct backchan *channel, const struct backchan_request *req
     return sent == (ssize_t)length ? 0 : -EPROTO;
 }
 
-/* Sends of the next request, waiting for room if must be. Returns 0 or as backchan_ask(). */
+/* Sends of the next request, waiting for room if must be. Returns 0, -EAGAIN, or as wait_for(). */
 static int send_part(struct call *call, enum part part)
 {
     for (;;) {
@@ -269,8 +272,8 @@ static int send_part(struct call *call, enum part part)
 }
 
 /*
- * The first byte of a request is on its way. Returns 0 once the front-end has read it, or as
- * backchan_ask(). Nothing tells us when, so we look, first soon and then less and less often.
+ * Returns 0 once the front-end has read all that was sent, or as wait_for(). Nothing tells us when,
+ * so we look, first soon and then less and less often.
  */
 static int wait_until_read(struct call *call)
 {
@@ -288,8 +291,8 @@ static int wait_until_read(struct call *call)
             return 0;
         if (is_interrupted(call))
             return -ECANCELED;
-        if (now_ms() > call->deadline)
-            return die(channel, "the front-end does not read");
+        if (now_ms() >= call->deadline)
+            return -ETIMEDOUT;
         if (ppoll(&wake, 1, &pause, NULL) > 0 &&
             read(channel->wake_fd, &value, sizeof(value)) < 0 && errno != EAGAIN)
             return die(channel, strerror(errno));
@@ -314,20 +317,25 @@ static int send_nonsense(struct call *call)
 
 static int send_staged(struct call *call)
 {
-    int rc = send_part(call, PART_FIRST);
+    /* What a stalled front-end has not read gets no more, and the other half always finds room. */
+    int rc = wait_until_read(call);
 
+    if (rc == 0)
+        rc = send_part(call, PART_FIRST);
     if (rc < 0)
         return rc;
     rc = wait_until_read(call);
-    if (rc == -ECANCELED)
-        return send_nonsense(call) < 0 ? -EIO : -ECANCELED;
+    if (rc == -ECANCELED || rc == -ETIMEDOUT)
+        return send_nonsense(call) < 0 ? -EIO : rc;
     if (rc == 0)
         rc = send_part(call, PART_REST);
     /* Half a request cannot be left behind. */
-    return rc == -ECANCELED ? die(call->channel, "the front-end reads too slowly") : rc;
+    if (rc == -ECANCELED || rc == -ETIMEDOUT)
+        return die(call->channel, "there is no room for the rest of a request");
+    return rc;
 }
 
-/* Sends the next request. Returns 0 or as backchan_ask(). */
+/* Sends the next request. Returns 0, -EAGAIN, or as wait_for(). */
 static int send_next(struct call *call)
 {
     int rc = call->requests[call->sent].staged ? send_staged(call) : send_part(call, PART_ALL);
@@ -390,7 +398,7 @@ static int take_replies(struct call *call)
     return 0;
 }
 
-/* call_lock held, the requests are sent. Returns as backchan_ask(). */
+/* call_lock held, the requests are sent. Returns 0 or as wait_for(). */
 static int await_replies(struct call *call)
 {
     int stop = 0;
@@ -402,13 +410,14 @@ static int await_replies(struct call *call)
             return rc;
         if (stop < 0)
             return stop;
-        /* Once interrupted, what is there already is still taken. */
+        /* Once interrupted or too late, what is there already is still taken. */
         stop = wait_for(call, POLLIN);
         if (stop == -EIO)
             return stop;
     }
 }
 
+/* call_lock held. Returns as backchan_ask(). */
 static int run_call(struct call *call)
 {
     struct backchan *channel = call->channel;
@@ -424,6 +433,11 @@ static int run_call(struct call *call)
     if (rc == 0)
         rc = await_replies(call);
     channel->owed += call->sent - call->answered;
+    if (rc == -ETIMEDOUT) {
+        log_limited(LOG_LEVEL_WARN, "the front-end has not answered request %u in %d ms",
+                    call->requests[0].number, channel->timeout_ms);
+        return -EIO;
+    }
     return rc == -ECANCELED && call->answered ? 0 : rc;
 }
 

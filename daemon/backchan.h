@@ -20,7 +20,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How long a front-end may take to acknowledge, until it is taken for one that never will. */
+/*
+ * How long a front-end may take to acknowledge, until the call fails. QEMU may do nothing else for
+ * as long while it saves a snapshot, or its host swaps: the next call may find it well again.
+ */
 #define BACKCHAN_TIMEOUT_MS   10000
 
 /* Requests in one call, at the most. */
@@ -55,8 +58,8 @@ struct backchan_request {
     /*
      * The front-end must not come to read it after the device was stopped: QEMU ends in a crash.
      * Its first byte goes ahead. Once that is read, QEMU does nothing else before it has the rest
-     * and has carried it out; if we are stopped before, the rest makes it a request that nobody
-     * knows, which is refused at any time.
+     * and has carried it out; if we are stopped before, or wait too long, the rest makes it a
+     * request that nobody knows, which is refused at any time.
      */
     bool staged;
 };
@@ -92,8 +95,8 @@ void backchan_interrupt(struct backchan *channel);
  *  -EAGAIN     no request could be sent, and none was
  *  -ECANCELED  stopped or interrupted: a request that was sent may still be carried out, unless it
  *              is staged. Replies that have come all the same are taken.
- *  -EIO        no channel, no answer in time, a broken one, or the peer has left: no further call
- *              on this descriptor succeeds
+ *  -EIO        no answer in time: as with -ECANCELED. Or no channel, a broken answer, or the peer
+ *              has left: then no further call on this descriptor succeeds
  */
 int backchan_ask(struct backchan *channel, const struct backchan_request *requests, unsigned count,
                  uint64_t *ret_value);
