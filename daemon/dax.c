@@ -278,7 +278,7 @@ bool dax_window_covers(const struct dax_window *window, const struct vu_memory_r
 }
 
 unsigned dax_window_filter(struct dax_window *window, struct vu_memory_region *regions, int *fds,
-                           unsigned count)
+                           unsigned count, bool complete)
 {
     unsigned kept = 0;
 
@@ -291,6 +291,8 @@ unsigned dax_window_filter(struct dax_window *window, struct vu_memory_region *r
         regions[kept] = regions[i];
         fds[kept++] = fds[i];
     }
+    if (complete && kept == count)
+        dax_window_forget_place(window);
     return kept;
 }
 

@@ -84,15 +84,26 @@ const struct virtq_window *dax_window_place(const struct dax_window *window);
 
 /*
  * Leaves the window's regions out of a memory table. fds are theirs, in the same order, and are
- * moved along; none is closed. Returns how many are left.
+ * moved along; none is closed. Returns how many are left. complete: there are no other regions. If
+ * none is in the window then, nothing is mapped there, or it has moved: its place is forgotten, and
+ * the next mapping tells it.
  */
 unsigned dax_window_filter(struct dax_window *window, struct vu_memory_region *regions, int *fds,
-                           unsigned count);
+                           unsigned count, bool complete);
 
 /* True when the region lies in the window, as far as its place is known. */
 bool dax_window_covers(const struct dax_window *window, const struct vu_memory_region *region);
 
-/* The guest may put the window elsewhere, or nowhere. */
+/*
+ * RESET_DEVICE: whoever starts the guest anew may put the window elsewhere.
+ *
+ * Status 0 is not the moment: QEMU sends it for each pause, too, over which the window stays where
+ * it is, mappings and all; and when these are too many for a table, none would tell its place
+ * again. Where status 0 does stand for a reset, QEMU has dropped all mappings when it sends the
+ * next table, which is complete and has none. A place that outlived its window all the same could
+ * do harm only if a driver gave us addresses there that are another device's: a BAR is aligned to
+ * its size, so that the old place and the new one have no byte in common.
+ */
 void dax_window_forget_place(struct dax_window *window);
 
 #endif

@@ -87,7 +87,9 @@ int vu_set_mem_table(struct vu_call *call)
     memcpy(regions, table->regions, sizeof(regions));
     int fds[VU_MEM_TABLE_REGIONS];
     memcpy(fds, call->msg->fds, sizeof(fds));
-    unsigned count = dax_window_filter(&call->device->dax, regions, fds, table->count);
+    /* One that is full may have had no room for more. */
+    bool complete = table->count < VU_MEM_TABLE_REGIONS;
+    unsigned count = dax_window_filter(&call->device->dax, regions, fds, table->count, complete);
 
     int rc = memmap_new_table(call->device->memory, regions, fds, count, &memory);
     if (rc < 0)
@@ -107,7 +109,7 @@ int vu_add_mem_reg(struct vu_call *call)
     struct vu_memory_region region = call->msg->payload.single.region;
     struct memmap *memory = NULL;
 
-    if (dax_window_filter(&call->device->dax, &region, call->msg->fds, 1) == 0)
+    if (dax_window_filter(&call->device->dax, &region, call->msg->fds, 1, false) == 0)
         return 0;
     int rc = memmap_new_added(call->device->memory, &region, call->msg->fds[0], &memory);
     if (rc < 0)
@@ -296,8 +298,8 @@ int vu_reset_device(struct vu_call *call)
 /*
  * Status 0 stops the rings and clears NEEDS_RESET, and that is all: QEMU sends it whenever it stops
  * the device, also when a guest is only paused or migrated, and the guest's file system session
- * must be there when it goes on. A guest that really starts anew says so by RESET_DEVICE or by
- * INIT.
+ * must be there when it goes on, and so must the DAX window. A guest that really starts anew says
+ * so by RESET_DEVICE or by INIT.
  */
 int vu_set_status(struct vu_call *call)
 {
@@ -312,7 +314,6 @@ int vu_set_status(struct vu_call *call)
             return rc;
         for (unsigned i = 0; i < device->queue_count; i++)
             device_end_ring(&device->queues[i]);
-        dax_window_forget_place(&device->dax);
         atomic_store(&device->needs_reset, false);
     }
     device->status = (uint8_t)status & ~VIRTIO_CONFIG_S_NEEDS_RESET;

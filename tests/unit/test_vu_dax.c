@@ -322,6 +322,22 @@ static int64_t table_with(struct front *front, uint64_t guest_address, uint64_t 
     return front_ask(front, VU_SET_MEM_TABLE, &table, 8 + 64, fds, 2);
 }
 
+/* One with as many regions as there may be, none of them in the window. */
+static int64_t full_table(struct front *front)
+{
+    struct vu_memory_table table = {
+        .count = VU_MEM_TABLE_REGIONS,
+        .regions = {{FRONT_GUEST_BASE, FRONT_MEMORY_SIZE, FRONT_USER_BASE, 0}},
+    };
+    int fds[VU_MEM_TABLE_REGIONS] = {front->memory_fd};
+
+    for (unsigned i = 1; i < VU_MEM_TABLE_REGIONS; i++) {
+        table.regions[i] = (struct vu_memory_region){2 * i * PAGE, PAGE, 2 * i * PAGE, i * PAGE};
+        fds[i] = file;
+    }
+    return front_ask(front, VU_SET_MEM_TABLE, &table, sizeof(table), fds, VU_MEM_TABLE_REGIONS);
+}
+
 static int64_t map_at(struct front *front, uint64_t base, uint64_t fd_offset,
                       uint64_t window_offset, uint64_t length)
 {
@@ -425,6 +441,20 @@ static void other_regions_teach_nothing(void)
     end();
 }
 
+/* The ring as it is after a reset of the device and its driver. */
+static int reset_and_start(struct front *front)
+{
+    struct front_queue *queue = &front->queues[1];
+    uint64_t features = FEATURES;
+
+    if (front_ask(front, VU_RESET_DEVICE, NULL, 0, NULL, 0) != 0 ||
+        front_ask(front, VU_SET_FEATURES, &features, 8, NULL, 0) != 0)
+        return -1;
+    queue->avail->idx = queue->avail_index = 0;
+    queue->used->idx = queue->used_seen = 0;
+    return start_ring(front, 1);
+}
+
 static void place_is_forgotten_and_changes(void)
 {
     struct front front;
@@ -434,18 +464,28 @@ static void place_is_forgotten_and_changes(void)
     CHECK_EQ(map_at(&front, WINDOW_BASE, 0, 0, PAGE), 0);
     CHECK_EQ(echo_to(&front, WINDOW_BASE), 56);
     CHECK_EQ(front_ask(&front, VU_SET_STATUS, &zero, 8, NULL, 0), 0);
+    /* A pause does not move it, whether the table that comes then has room for it or not. */
     CHECK_EQ(start_ring(&front, 1), 0);
+    CHECK_EQ(echo_to(&front, WINDOW_BASE), 56);
+    CHECK_EQ(table_with(&front, WINDOW_BASE, 0, PAGE), 0);
+    CHECK_EQ(echo_to(&front, WINDOW_BASE), 56);
+    CHECK_EQ(full_table(&front), 0);
+    CHECK_EQ(echo_to(&front, WINDOW_BASE), 56);
+    /* One that has room and nothing in the window says that nothing is. */
+    CHECK_EQ(send_memory(&front), 0);
+    CHECK_EQ(front_get(&front, VU_GET_FEATURES) > 0, 1);
     CHECK_EQ(echo_to(&front, WINDOW_BASE), 0);
     CHECK_EQ(fake_unreachable, 1);
-    /* A mapping that stayed, in the table of a device that starts again, tells it once more. */
     CHECK_EQ(table_with(&front, WINDOW_BASE, 0, PAGE), 0);
     CHECK_EQ(echo_to(&front, WINDOW_BASE), 56);
     /* The guest moved it. */
     CHECK_EQ(map_at(&front, 2 * WINDOW_BASE, PAGE, PAGE, PAGE), 0);
     CHECK_EQ(echo_to(&front, 2 * WINDOW_BASE), 56);
     CHECK_EQ(echo_to(&front, WINDOW_BASE), 0);
-    CHECK_EQ(fake_in_window, 3);
-    CHECK_EQ(front_ask(&front, VU_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+    CHECK_EQ(fake_in_window, 6);
+    CHECK_EQ(reset_and_start(&front), 0);
+    CHECK_EQ(echo_to(&front, 2 * WINDOW_BASE), 0);
+    CHECK_EQ(fake_unreachable, 3);
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
     CHECK_EQ(fake_bad, 0);
     end();
