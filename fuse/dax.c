@@ -393,6 +393,7 @@ static int visit_after(struct dax *dax, struct dax_range *range, struct dax_file
                        const void *argument)
 {
     (void)argument;
+    range->limit = UINT64_MAX;
     range->changed = 0; /* whatever the clock says: it was changed just now */
     return step(dax, range, file, 0);
 }
@@ -431,6 +432,7 @@ static int visit_before_resize(struct dax *dax, struct dax_range *range, struct 
 {
     const struct statx *after = argument;
     uint64_t left = dax_within(range, after->stx_size);
+    range->limit = after->stx_size;
     if (left && left >= range->real * DAX_PAGE)
         return 0;
     int error = dax_uncover(dax, range, file, true);

@@ -102,6 +102,7 @@ int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint64_
     range->block = block;
     range->real = 0;
     range->flags = 0;
+    range->limit = UINT64_MAX;
     range->size = 0;
     range->changed = 0;
     atomic_fetch_add(&dax->in_use, 1);
@@ -121,15 +122,13 @@ static int stopped(int error)
     return error == -ECANCELED ? -REQ_STOPPED : error;
 }
 
-/* Returns 0 also when the front-end says that there is nothing: then there is nothing. */
 static int unmap(struct dax *dax, const struct dax_range *range, unsigned page, unsigned pages)
 {
     if (dax->mapper.window_size == 0)
         return 0;
-    int error = stopped(dax->mapper.unmap(dax->mapper.owner,
-                                          dax_index(dax, range) * DAX_RANGE_SIZE + page * DAX_PAGE,
-                                          pages * DAX_PAGE));
-    return error == -EAGAIN ? 0 : error;
+    return stopped(dax->mapper.unmap(dax->mapper.owner,
+                                     dax_index(dax, range) * DAX_RANGE_SIZE + page * DAX_PAGE,
+                                     pages * DAX_PAGE));
 }
 
 /* Asked for only when it is in the way: mostly the front-end has forgotten by itself. */
@@ -238,6 +237,12 @@ static int cover_loosely(struct dax *dax, struct dax_range *range, struct dax_fi
 int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
               const struct statx *attributes, uint64_t promised)
 {
+    struct statx cut;
+    if (attributes->stx_size > range->limit) {
+        cut = *attributes;
+        cut.stx_size = range->limit;
+        attributes = &cut;
+    }
     if (atomic_load(&dax->exact) || (range->flags & DAX_TAIL))
         return cover_exactly(dax, range, file, attributes, promised);
     int error = cover_loosely(dax, range, file, attributes);
@@ -320,6 +325,8 @@ int dax_release(struct dax *dax, struct dax_range *range, struct dax_file *file,
     int error = dax_uncover(dax, range, file, ask);
     if (error == -REQ_STOPPED)
         return error;
+    if (error == -EAGAIN)
+        error = 0; /* in doubt: seen to when the place is used again */
     chain_remove(dax, chain_of(dax, range), range);
     atomic_store(&range->nodeid, 0);
     atomic_fetch_sub(&dax->in_use, 1);

@@ -24,6 +24,7 @@ enum {
 
 struct dax_range {
     _Atomic uint64_t nodeid; /* 0: free */
+    uint64_t limit;          /* tail: a request is cutting the file to this size */
     uint64_t size;           /* tail: how long the file was when last in step */
     int64_t changed;         /* tail: when it had last changed then; 0: to be looked at again */
     uint64_t block;          /* which DAX_RANGE_SIZE of the file */
@@ -130,7 +131,8 @@ int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
 int dax_upgrade(struct dax *dax, struct dax_range *range, struct dax_file *file);
 /*
  * Takes the pieces back; the range stays the file's. ask: with calls to the front-end. Returns 0,
- * -REQ_STOPPED with the rest of the pieces as they were, or what the front-end's channel said.
+ * -REQ_STOPPED with the rest of the pieces as they were, or what the front-end said, with the
+ * pieces in doubt.
  */
 int dax_uncover(struct dax *dax, struct dax_range *range, struct dax_file *file, bool ask);
 /* The same, and the range is free, except after -REQ_STOPPED. */

@@ -119,6 +119,9 @@ bool dax_tail_dirty(const struct dax *dax, const struct dax_range *range)
 
 int dax_tail_pull(struct dax *dax, struct dax_range *range, struct dax_file *file, uint64_t size)
 {
+    /* Nothing that is written now may make the file longer than it is about to be. */
+    if (size > range->limit)
+        size = range->limit;
     for (unsigned i = range->real; i < page_end(range, size); i++) {
         struct page page = page_at(dax, range, i, size);
         if (!page_dirty(&page))
