@@ -55,19 +55,40 @@ static void remember(struct dax_window *window, const struct dax_mapping *mappin
     pthread_mutex_unlock(&window->lock);
 }
 
-/* Asks, and counts what came of it. requests[0] is the one that may be refused. */
-static int ask(struct dax_window *window, const struct backchan_request *requests, unsigned count,
-               atomic_ulong *counter)
+/* The guest may get an error for it, for which there is no other reason to be found. */
+static void log_refusal(const struct dax_mapping *mapping, bool asked)
+{
+    const char *who = asked ? "the front-end refuses to" : "the front-end cannot be asked to";
+    unsigned long long length = mapping->length, offset = mapping->window_offset;
+
+    if (mapping->fd < 0)
+        log_limited(LOG_LEVEL_WARN, "%s take %llu bytes at %llu out of the DAX window", who, length,
+                    offset);
+    else
+        log_limited(LOG_LEVEL_WARN, "%s map %llu bytes at %llu of the DAX window, %llu of a file%s",
+                    who, length, offset, (unsigned long long)mapping->fd_offset,
+                    mapping->writable ? "" : ", read-only");
+}
+
+/*
+ * Asks, and counts what came of it. mapping is what it is about; it has no file (fd -1) if it is
+ * to be taken away. requests[0] is the one that may be refused.
+ */
+static int ask(struct dax_window *window, const struct dax_mapping *mapping,
+               const struct backchan_request *requests, unsigned count)
 {
     uint64_t value;
 
     int rc = backchan_ask(window->channel, requests, count, &value);
-    if (rc == 0 && value)
-        rc = -EAGAIN;
-    if (rc == 0)
-        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-    else if (rc == -EAGAIN)
+    bool refused = rc == 0 && value;
+    if (refused || rc == -EAGAIN) {
+        log_refusal(mapping, refused);
         atomic_fetch_add_explicit(&window->refusals, 1, memory_order_relaxed);
+        return -EAGAIN;
+    }
+    if (rc == 0)
+        atomic_fetch_add_explicit(mapping->fd < 0 ? &window->unmaps : &window->maps, 1,
+                                  memory_order_relaxed);
     return rc;
 }
 
@@ -92,7 +113,7 @@ static int shmem_map(void *owner, const struct dax_mapping *mapping)
     };
 
     remember(window, mapping);
-    return ask(window, requests, window->exact ? 2 : 1, &window->maps);
+    return ask(window, mapping, requests, window->exact ? 2 : 1);
 }
 
 static int shmem_unmap(void *owner, uint64_t window_offset, uint64_t length)
@@ -101,8 +122,9 @@ static int shmem_unmap(void *owner, uint64_t window_offset, uint64_t length)
     struct vu_shmem_map map = {.shmid = DAX_SHMID, .shm_offset = window_offset, .length = length};
     struct backchan_request request = {VU_BACKEND_SHMEM_UNMAP, &map, sizeof(map), -1,
                                        window->exact};
+    struct dax_mapping mapping = {.fd = -1, .window_offset = window_offset, .length = length};
 
-    return ask(window, &request, 1, &window->unmaps);
+    return ask(window, &mapping, &request, 1);
 }
 
 static int fs_map(void *owner, const struct dax_mapping *mapping)
@@ -117,7 +139,7 @@ static int fs_map(void *owner, const struct dax_mapping *mapping)
     struct backchan_request request = {VU_BACKEND_FS_MAP, &map, sizeof(map), mapping->fd, false};
 
     remember(window, mapping);
-    return ask(window, &request, 1, &window->maps);
+    return ask(window, mapping, &request, 1);
 }
 
 static int fs_unmap(void *owner, uint64_t window_offset, uint64_t length)
@@ -125,8 +147,9 @@ static int fs_unmap(void *owner, uint64_t window_offset, uint64_t length)
     struct dax_window *window = owner;
     struct vu_fs_map map = {.cache_offset[0] = window_offset, .length[0] = length};
     struct backchan_request request = {VU_BACKEND_FS_UNMAP, &map, sizeof(map), -1, false};
+    struct dax_mapping mapping = {.fd = -1, .window_offset = window_offset, .length = length};
 
-    return ask(window, &request, 1, &window->unmaps);
+    return ask(window, &mapping, &request, 1);
 }
 
 static bool has(uint64_t features, unsigned bit)
