@@ -76,7 +76,10 @@ bool dax_window_offers_shmem(const struct settings *settings);
  */
 void dax_window_settle(struct dax_window *window, uint64_t features);
 
-/* The front-end has left, no queue runs: the file system has no window any more. */
+/*
+ * The front-end has left, no queue runs: the file system has no window any more. After
+ * fuse_server_reset(), and before the device is freed, which the mapper uses.
+ */
 void dax_window_leave(struct dax_window *window);
 
 /* For virtq_set_window(): NULL when the guest has no window. */

@@ -71,8 +71,9 @@ static int serve_connection(const struct settings *settings, struct fuse_server 
         left_behind = device;
         return DEVICE_END_BUSY;
     }
-    dax_window_leave(&device->dax);
+    /* While the mapper is known: without one, what the server doubts about mappings is nothing. */
     fuse_server_reset(server);
+    dax_window_leave(&device->dax);
     device_free(device);
     return DEVICE_END_CLEAN;
 }

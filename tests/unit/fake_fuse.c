@@ -11,7 +11,7 @@
 #include "fuse_server.h"
 
 atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
-atomic_uint fake_in_window, fake_unreachable, fake_restarts;
+atomic_uint fake_in_window, fake_unreachable, fake_restarts, fake_bad_leaves;
 struct dax_mapper fake_mapper;
 char *fake_window;
 
@@ -19,6 +19,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 static bool is_released;
 static struct dax_mapping mapping_wanted;
+static atomic_bool has_run; /* since the last reset */
 
 struct fuse_thread {
     struct fuse_thread_hooks hooks;
@@ -33,6 +34,8 @@ void fake_clear(void)
     fake_in_window = 0;
     fake_unreachable = 0;
     fake_restarts = 0;
+    fake_bad_leaves = 0;
+    has_run = false;
     pthread_mutex_lock(&lock);
     is_released = false;
     pthread_mutex_unlock(&lock);
@@ -192,6 +195,7 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     fake_inside++;
     fake_runs++;
+    has_run = true;
     fake_in_window += chain->in_window;
     fake_unreachable += chain->unreachable;
     size_t length = run(thread, chain);
@@ -205,6 +209,8 @@ void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper 
     (void)server;
     if (fake_inside)
         fake_bad++;
+    if (!mapper && fake_mapper.map && has_run)
+        fake_bad_leaves++;
     fake_mapper = mapper ? *mapper : (struct dax_mapper){0};
     fake_mappers++;
 }
@@ -221,4 +227,5 @@ void fuse_server_reset(struct fuse_server *server)
     if (fake_inside)
         fake_bad++;
     fake_resets++;
+    has_run = false;
 }

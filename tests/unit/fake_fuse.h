@@ -33,6 +33,7 @@ extern atomic_uint fake_resets;       /* fuse_server_reset() calls */
 extern atomic_uint fake_threads;      /* that exist now */
 extern atomic_uint fake_inside;       /* requests running now */
 extern atomic_uint fake_bad;          /* reset, or another mapper, while a request was running */
+extern atomic_uint fake_bad_leaves;   /* mappers taken away from a session that was not reset */
 extern atomic_uint fake_mappers;      /* fuse_server_set_mapper() calls */
 extern atomic_uint fake_restarts;     /* requests that were left for later */
 extern struct dax_mapper fake_mapper; /* the last one; all zero: none */

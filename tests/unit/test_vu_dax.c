@@ -685,6 +685,7 @@ static void front_end_leaves_inside_a_mapping(void)
     CHECK_EQ(fake_bad, 0);
     CHECK_EQ(fake_resets, 1);
     CHECK_EQ(fake_mapper.window_size, 0);
+    CHECK_EQ(fake_bad_leaves, 0);
     end();
 }
 
