@@ -41,7 +41,7 @@ struct device *device_new(const struct settings *settings, struct fuse_server *s
         free(device);
         return NULL;
     }
-    dax_window_init(&device->dax, settings, server, &device->backchan);
+    dax_window_init(&device->window, settings, server, &device->backchan);
     for (unsigned i = 0; i < device->queue_count; i++)
         queue_init(&device->queues[i], i, &device->context);
     return device;
@@ -53,7 +53,7 @@ void device_free(struct device *device)
         return;
     for (unsigned i = 0; i < device->queue_count; i++)
         queue_free(&device->queues[i]);
-    dax_window_destroy(&device->dax);
+    dax_window_destroy(&device->window);
     backchan_destroy(&device->backchan);
     scope_close(&device->context.watch_fd);
     memmap_unref(device->memory);
@@ -75,7 +75,7 @@ uint64_t device_offered_protocol_features(const struct device *device)
 
     /*
      * Every mapping in a window is a region to QEMU: with a slot for each of them it ends itself
-     * when they run out. SHARED_OBJECT is for the barrier in dax.c.
+     * when they run out. SHARED_OBJECT is for the barrier in window.c.
      */
     if (dax_window_offers_shmem(device->settings))
         offered |= VU_BIT(VU_PROTOCOL_F_SHMEM) | VU_BIT(VU_PROTOCOL_F_SHARED_OBJECT);
@@ -275,8 +275,8 @@ static void start_queue(struct device *device, struct queue *queue)
     unsigned thread_count = 1 + pool_share(device, queue);
 
     if (!runs_any(device)) {
-        dax_window_settle(&device->dax, device->protocol_features);
-        device->context.window = dax_window_place(&device->dax);
+        dax_window_settle(&device->window, device->protocol_features);
+        device->context.window = dax_window_place(&device->window);
     }
     backchan_start(&device->backchan);
     int rc = queue_start(queue, device->memory, device->features, thread_count);
@@ -372,7 +372,7 @@ void device_reset(struct device *device)
     device->features_set = false;
     device->status = 0;
     atomic_store(&device->needs_reset, false);
-    dax_window_forget_place(&device->dax);
+    dax_window_forget_place(&device->window);
     for (unsigned i = 0; i < device->queue_count; i++) {
         struct queue *queue = &device->queues[i];
 

@@ -13,10 +13,10 @@
 #include <stdint.h>
 
 #include "backchan.h"
-#include "dax.h"
 #include "device.h"
 #include "memmap.h"
 #include "queue.h"
+#include "window.h"
 
 /* Queue 0 is hiprio, the others carry requests. */
 #define DEVICE_REQUEST_QUEUES_MAX 63
@@ -43,7 +43,7 @@ struct device {
 
     struct memmap *memory;
     struct backchan backchan;
-    struct dax_window dax;
+    struct dax_window window;
     struct queue_context context;
     unsigned pool_used; /* threads of --thread-pool-size in running queues */
     unsigned queue_count;

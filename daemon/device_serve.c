@@ -73,7 +73,7 @@ static int serve_connection(const struct settings *settings, struct fuse_server 
     }
     /* While the mapper is known: without one, what the server doubts about mappings is nothing. */
     fuse_server_reset(server);
-    dax_window_leave(&device->dax);
+    dax_window_leave(&device->window);
     device_free(device);
     return DEVICE_END_CLEAN;
 }

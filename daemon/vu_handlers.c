@@ -89,7 +89,7 @@ int vu_set_mem_table(struct vu_call *call)
     memcpy(fds, call->msg->fds, sizeof(fds));
     /* One that is full may have had no room for more. */
     bool complete = table->count < VU_MEM_TABLE_REGIONS;
-    unsigned count = dax_window_filter(&call->device->dax, regions, fds, table->count, complete);
+    unsigned count = dax_window_filter(&call->device->window, regions, fds, table->count, complete);
 
     int rc = memmap_new_table(call->device->memory, regions, fds, count, &memory);
     if (rc < 0)
@@ -109,7 +109,7 @@ int vu_add_mem_reg(struct vu_call *call)
     struct vu_memory_region region = call->msg->payload.single.region;
     struct memmap *memory = NULL;
 
-    if (dax_window_filter(&call->device->dax, &region, call->msg->fds, 1, false) == 0)
+    if (dax_window_filter(&call->device->window, &region, call->msg->fds, 1, false) == 0)
         return 0;
     int rc = memmap_new_added(call->device->memory, &region, call->msg->fds[0], &memory);
     if (rc < 0)
@@ -125,7 +125,7 @@ int vu_rem_mem_reg(struct vu_call *call)
 
     int rc = memmap_new_removed(call->device->memory, &region, &memory);
     /* What was not added need not be there. */
-    if (rc == -ENOENT && dax_window_covers(&call->device->dax, &region))
+    if (rc == -ENOENT && dax_window_covers(&call->device->window, &region))
         return 0;
     if (rc < 0)
         return rc;
@@ -335,6 +335,6 @@ int vu_get_shmem_config(struct vu_call *call)
     config->sizes[DAX_SHMID] = call->device->settings->dax_window;
     config->count = config->sizes[DAX_SHMID] ? 1 : 0;
     call->reply_size = sizeof(*config);
-    call->device->dax.config_asked = true;
+    call->device->window.config_asked = true;
     return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dax.h"
+#include "window.h"
 
 #include <errno.h>
 #include <string.h>
@@ -219,7 +219,7 @@ void dax_window_leave(struct dax_window *window)
         return;
     window->way = DAX_WAY_NONE;
     fuse_server_set_mapper(window->server, NULL);
-    log_info("DAX: %lu mappings made, %lu taken away, %lu requests refused by the front-end",
+    log_info("DAX window: %lu mappings made, %lu taken away, %lu requests refused by the front-end",
              atomic_load(&window->maps), atomic_load(&window->unmaps),
              atomic_load(&window->refusals));
 }

@@ -13,8 +13,8 @@
  * own are called by the queues' threads. lock guards the latest mappings; it is held for a moment
  * and ranks below all others.
  */
-#ifndef VIOFS_DEVICE_DAX_H
-#define VIOFS_DEVICE_DAX_H
+#ifndef VIOFS_WINDOW_H
+#define VIOFS_WINDOW_H
 
 #include <pthread.h>
 #include <stdatomic.h>
