@@ -172,8 +172,6 @@ static int evict(struct fuse_thread *thread, struct dax_range *range, bool ask)
         if (known < 0)
             range->flags &= ~DAX_STORES;
         error = dax_release(dax, range, &file, ask);
-        if (error != -REQ_STOPPED)
-            atomic_fetch_add_explicit(&dax->counters.removed, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(lock);
     dax_file_close(&file);
@@ -199,8 +197,6 @@ static int fill(struct dax *dax, struct dax_range *range, struct dax_file *file,
         error = dax_file_stat(file, &attributes);
     if (!error)
         error = dax_cover(dax, range, file, &attributes, 0);
-    if (!error && fresh)
-        atomic_fetch_add_explicit(&dax->counters.mapped, 1, memory_order_relaxed);
     /* After a stop the guest comes again; what was done is not lost. */
     if (error && error != -REQ_STOPPED && fresh)
         dax_release(dax, range, file, true);
@@ -336,6 +332,13 @@ static int visit_save(struct dax *dax, struct dax_range *range, struct dax_file 
     return 0;
 }
 
+static int visit_any(struct dax *dax, struct dax_range *range, struct dax_file *file,
+                     const void *argument)
+{
+    (void)dax, (void)range, (void)file, (void)argument;
+    return 1;
+}
+
 static int visit_tell(struct dax *dax, struct dax_range *range, struct dax_file *file,
                       const void *argument)
 {
@@ -421,6 +424,11 @@ int dax_flush_all(struct fuse_thread *thread)
     return result;
 }
 
+bool dax_is_mapped(struct fuse_thread *thread, struct inode *inode)
+{
+    return visit_ranges(thread, inode, true, visit_any, NULL) > 0;
+}
+
 /*
  * Where the front-end maps past the end of files, mappings stay as they are: cut pages are no other
  * than those that were never there. Elsewhere real pages that are cut are taken away, and what is
@@ -477,6 +485,6 @@ void dax_end(struct fuse_thread *thread, bool unmap)
     unsigned long long tails = atomic_exchange(&dax->counters.tails, 0);
     unsigned long long refused = atomic_exchange(&dax->counters.refused, 0);
     if (mapped || refused)
-        log_info("DAX: %llu ranges mapped, %llu of them with a tail, %llu removed, %llu refused",
-                 mapped, tails, removed, refused);
+        log_info("DAX: %llu ranges mapped, %llu removed; %llu tails, %llu mappings refused", mapped,
+                 removed, tails, refused);
 }

@@ -81,6 +81,12 @@ int dax_tell(struct fuse_thread *thread, struct inode *inode, struct statx *attr
  */
 int dax_before(struct fuse_thread *thread, struct inode *inode, uint64_t end);
 
+/*
+ * True for a file that has something in the window: the guest uses DAX for it, so that its page
+ * cache holds nothing of the file that could be old.
+ */
+bool dax_is_mapped(struct fuse_thread *thread, struct inode *inode);
+
 /* SYNCFS: dax_before() for every file. */
 int dax_flush_all(struct fuse_thread *thread);
 

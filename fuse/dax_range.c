@@ -106,6 +106,7 @@ int dax_claim(struct dax *dax, struct dax_range *range, uint64_t nodeid, uint64_
     range->size = 0;
     range->changed = 0;
     atomic_fetch_add(&dax->in_use, 1);
+    atomic_fetch_add_explicit(&dax->counters.mapped, 1, memory_order_relaxed);
     /* Seen by requests that are about to tell a size: before the file is looked at. */
     chain_add(dax, chain_of(dax, range), range);
     return 0;
@@ -150,7 +151,7 @@ static int map(struct dax *dax, struct dax_range *range, const struct dax_mappin
         clear_doubt(dax, range);
         error = stopped(dax->mapper.map(dax->mapper.owner, mapping));
     }
-    if (error)
+    if (error == -EAGAIN)
         atomic_fetch_add_explicit(&dax->counters.refused, 1, memory_order_relaxed);
     return error;
 }
@@ -330,5 +331,6 @@ int dax_release(struct dax *dax, struct dax_range *range, struct dax_file *file,
     chain_remove(dax, chain_of(dax, range), range);
     atomic_store(&range->nodeid, 0);
     atomic_fetch_sub(&dax->in_use, 1);
+    atomic_fetch_add_explicit(&dax->counters.removed, 1, memory_order_relaxed);
     return error;
 }

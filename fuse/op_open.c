@@ -98,7 +98,13 @@ int op_open(struct fuse_req *req)
         return -EROFS;
     uint64_t fh;
     int error = op_open_handle(req, req->inode, in->flags, in->open_flags, &fh);
-    return error ? error : reply_handle(req, HANDLE_FILE, fh, cachepol_open_file(settings));
+    if (error)
+        return error;
+    uint32_t flags = cachepol_open_file(settings);
+    /* Otherwise Linux takes its page table entries of the file away at each open. */
+    if (dax_is_mapped(req->thread, req->inode))
+        flags |= FOPEN_KEEP_CACHE;
+    return reply_handle(req, HANDLE_FILE, fh, flags);
 }
 
 int op_opendir(struct fuse_req *req)
