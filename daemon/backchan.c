@@ -79,6 +79,7 @@ static void adopt_next(struct backchan *channel)
     channel->fd = next;
     channel->dead = false;
     channel->owed = 0;
+    channel->late = false;
     channel->reply_fill = 0;
 }
 
@@ -374,12 +375,12 @@ static int receive_reply(struct backchan *channel, struct vu_header *ret_header,
     return 1;
 }
 
-/* Takes the replies that are there. Returns 0 when all are, -EAGAIN, or -EIO. */
+/* Takes the replies that are there. Returns 0 when all to what was sent are, -EAGAIN, or -EIO. */
 static int take_replies(struct call *call)
 {
     struct backchan *channel = call->channel;
 
-    while (channel->owed || call->answered < call->count) {
+    while (channel->owed || call->answered < call->sent) {
         struct vu_header header = {0};
         uint64_t value = 0;
         int rc = receive_reply(channel, &header, &value);
@@ -398,7 +399,7 @@ static int take_replies(struct call *call)
     return 0;
 }
 
-/* call_lock held, the requests are sent. Returns 0 or as wait_for(). */
+/* Waits for all replies to what was sent, by this call or before. Returns 0 or as wait_for(). */
 static int await_replies(struct call *call)
 {
     int stop = 0;
@@ -417,25 +418,48 @@ static int await_replies(struct call *call)
     }
 }
 
+/*
+ * A front-end that was too late once is asked again when it has caught up, so that it keeps nobody
+ * waiting for long meanwhile. Returns 0 when it has, or as wait_for().
+ */
+static int await_late(struct call *call)
+{
+    struct backchan *channel = call->channel;
+    int64_t deadline = call->deadline;
+    int64_t soon = now_ms() + BACKCHAN_LATE_MS;
+
+    if (!channel->late)
+        return 0;
+    if (soon < deadline)
+        call->deadline = soon;
+    int rc = await_replies(call);
+    call->deadline = deadline;
+    if (rc == 0)
+        channel->late = false;
+    return rc;
+}
+
 /* call_lock held. Returns as backchan_ask(). */
 static int run_call(struct call *call)
 {
     struct backchan *channel = call->channel;
-    int rc = 0;
 
     adopt_next(channel);
     if (is_interrupted(call))
         return -ECANCELED;
     if (channel->fd < 0 || channel->dead)
         return -EIO;
+    int rc = await_late(call);
     while (rc == 0 && call->sent < call->count)
         rc = send_next(call);
     if (rc == 0)
         rc = await_replies(call);
     channel->owed += call->sent - call->answered;
     if (rc == -ETIMEDOUT) {
-        log_limited(LOG_LEVEL_WARN, "the front-end has not answered request %u in %d ms",
-                    call->requests[0].number, channel->timeout_ms);
+        if (!channel->late)
+            log_limited(LOG_LEVEL_WARN, "the front-end has not answered request %u in %d ms",
+                        call->requests[0].number, channel->timeout_ms);
+        channel->late = true;
         return -EIO;
     }
     return rc == -ECANCELED && call->answered ? 0 : rc;

@@ -26,6 +26,9 @@
  */
 #define BACKCHAN_TIMEOUT_MS   10000
 
+/* How long further calls wait for the replies to one that took too long, until they fail, too. */
+#define BACKCHAN_LATE_MS      100
+
 /* Requests in one call, at the most. */
 #define BACKCHAN_REQUESTS_MAX 2
 
@@ -40,6 +43,7 @@ struct backchan {
     int fd; /* -1: none */
     bool dead;
     unsigned owed;                      /* replies to requests that nobody waits for any more */
+    bool late;                          /* some of them to a call that took too long */
     uint8_t reply[BACKCHAN_REPLY_SIZE]; /* the one that is coming in, */
     unsigned reply_fill;                /* and how much of it is there */
 
@@ -93,10 +97,15 @@ void backchan_interrupt(struct backchan *channel);
  * with the first one answered, it counts as answered. Returns 0 with the value of the first, or
  *
  *  -EAGAIN     no request could be sent, and none was
+ *
  *  -ECANCELED  stopped or interrupted: a request that was sent may still be carried out, unless it
- *              is staged. Replies that have come all the same are taken.
- *  -EIO        no answer in time: as with -ECANCELED. Or no channel, a broken answer, or the peer
- *              has left: then no further call on this descriptor succeeds
+ *              is staged. Replies that have come all the same are taken
+ *
+ *  -EIO        no answer in time: a request may still be carried out. Until its reply has come,
+ *              calls end so after BACKCHAN_LATE_MS and ask nothing
+ *
+ *  -EIO        no channel, a broken answer, or the peer has left: no further call on this
+ *              descriptor succeeds
  */
 int backchan_ask(struct backchan *channel, const struct backchan_request *requests, unsigned count,
                  uint64_t *ret_value);

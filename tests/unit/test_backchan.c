@@ -419,12 +419,14 @@ static void broken_answers(void)
     wrong(&reply, 13, true);
 }
 
-/* A call that takes too long fails, and costs the next one nothing but the wait for its reply. */
+/* A call that takes too long fails, and so do others, sooner, until its replies have come. */
 static void front_end_that_answers_too_late(void)
 {
     struct asker asker;
+    struct pollfd wait = {.events = POLLIN};
 
     setup();
+    wait.fd = peer;
     for (unsigned answered = 0; answered < 2; answered++) {
         channel.timeout_ms = 50;
         int64_t start = now_ms();
@@ -438,11 +440,18 @@ static void front_end_that_answers_too_late(void)
         CHECK(now_ms() - start >= 50);
 
         channel.timeout_ms = BACKCHAN_TIMEOUT_MS;
+        for (unsigned i = 0; i < 2; i++) {
+            start = now_ms();
+            begin_ask(&asker, 1, -1);
+            CHECK_EQ(end_ask(&asker), -EIO);
+            CHECK(now_ms() - start < BACKCHAN_TIMEOUT_MS / 2);
+            CHECK_EQ(poll(&wait, 1, 0), 0);
+            if (!answered && i == 0)
+                answer(MAP, 7);
+        }
+        answer(LOOKUP, 1);
         begin_ask(&asker, 1, -1);
         CHECK_EQ(take(NULL), MAP);
-        if (!answered)
-            answer(MAP, 7);
-        answer(LOOKUP, 1);
         answer(MAP, 5);
         CHECK_EQ(end_ask(&asker), 0);
         CHECK_EQ(asker.value, 5);
@@ -458,32 +467,38 @@ static void front_end_that_reads_too_late(void)
     char all[2 * sizeof(header)];
     struct pollfd wait = {.events = POLLIN};
 
-    setup();
-    channel.timeout_ms = 30;
-    for (unsigned i = 0; i < 3; i++) {
-        begin_staged(&asker);
-        CHECK_EQ(end_ask(&asker), -EIO);
-    }
-    CHECK_EQ(recv(peer, all, sizeof(all), MSG_DONTWAIT | MSG_PEEK), sizeof(header));
-    channel.timeout_ms = BACKCHAN_TIMEOUT_MS;
-    begin_staged(&asker);
-    usleep(5000);
-    CHECK_EQ(recv(peer, &header, sizeof(header), MSG_WAITALL), sizeof(header));
-    CHECK_EQ(header.request, MAP | 0x40000000);
-    CHECK_EQ(header.size, 0);
-    answer(header.request, 1);
+    for (unsigned stops = 0; stops < 2; stops++) {
+        setup();
+        wait.fd = peer;
+        channel.timeout_ms = stops ? BACKCHAN_TIMEOUT_MS : 30;
+        for (unsigned i = 0; i < 3; i++) {
+            begin_staged(&asker);
+            if (stops) {
+                CHECK_EQ(poll(&wait, 1, PATIENCE_MS), 1);
+                usleep(5000);
+                backchan_stop(&channel);
+            }
+            CHECK_EQ(end_ask(&asker), stops ? -ECANCELED : -EIO);
+            backchan_start(&channel);
+        }
+        CHECK_EQ(recv(peer, all, sizeof(all), MSG_DONTWAIT), sizeof(header));
+        memcpy(&header, all, sizeof(header));
+        CHECK_EQ(header.request, MAP | 0x40000000);
+        CHECK_EQ(header.size, 0);
+        answer(header.request, 1);
 
-    /* It is well again: the byte, and the rest. */
-    wait.fd = peer;
-    CHECK_EQ(poll(&wait, 1, PATIENCE_MS), 1);
-    CHECK_EQ(recv(peer, &header, sizeof(header), MSG_WAITALL), sizeof(header));
-    CHECK_EQ(header.request, MAP);
-    CHECK_EQ(recv(peer, all, 24, MSG_WAITALL), 24);
-    CHECK_EQ(recv(peer, all, 16, MSG_WAITALL), 16);
-    answer(MAP, 3);
-    CHECK_EQ(end_ask(&asker), 0);
-    CHECK_EQ(asker.value, 3);
-    teardown();
+        /* It is well again: the byte, and the rest. */
+        channel.timeout_ms = BACKCHAN_TIMEOUT_MS;
+        begin_staged(&asker);
+        CHECK_EQ(recv(peer, &header, sizeof(header), MSG_WAITALL), sizeof(header));
+        CHECK_EQ(header.request, MAP);
+        CHECK_EQ(recv(peer, all, sizeof(all), MSG_WAITALL), sizeof(all));
+        CHECK_EQ(recv(peer, all, 16, MSG_WAITALL), 16);
+        answer(MAP, 3);
+        CHECK_EQ(end_ask(&asker), 0);
+        CHECK_EQ(asker.value, 3);
+        teardown();
+    }
 }
 
 /* A socket without room holds a call up, and nobody else. */
