@@ -58,7 +58,7 @@ enum device_end {
  *
  * Prerequisite: the process is sealed (sandbox_seal()). The system calls made inside, beyond
  * the server's own: accept4, clone3/clone and what libc needs to start a thread, close, eventfd2,
- * fcntl(F_GETFL), fstat, fstatfs, futex, getsockopt(SO_ACCEPTCONN), madvise,
+ * fcntl(F_GETFL), fstat, fstatfs, futex, getsockopt(SO_ACCEPTCONN), ioctl(SIOCOUTQ), madvise,
  * mmap, mprotect, munmap, poll/ppoll, prctl(PR_SET_NAME), preadv2, read, recvmsg,
  * rt_sigaction, rt_sigprocmask, sendmsg, tgkill (a SIGBUS that was sent), write.
  */
