@@ -31,32 +31,40 @@ size_t dax_arena_size(const struct settings *settings)
            DAX_BUCKETS * sizeof(struct dax_bucket) + 2 * DAX_PAGE;
 }
 
-static int reserve(uint64_t size, int access, int flags, int fd, char **ret_address)
+/* As long as the window, sealed: whoever gets the descriptor can neither cut it nor make it grow.
+ */
+static int make_memory(uint64_t size, int *ret_fd, char **ret_address)
 {
-    void *address = mmap(NULL, size, access, flags | MAP_NORESERVE, fd, 0);
+    autoclose int fd = memfd_create("viofsd-dax", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return -errno;
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (address == MAP_FAILED)
         return -errno;
     madvise(address, size, MADV_DONTDUMP);
     *ret_address = address;
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+static int make_mirror(struct dax *dax)
+{
+    void *address =
+        mmap(NULL, dax->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (address == MAP_FAILED)
+        return -errno;
+    dax->mirror = address;
     return 0;
 }
 
 /* Everything is as large as the window, and takes memory where it is used. */
 static int make_areas(struct dax *dax)
 {
-    autoclose int fd = memfd_create("viofsd-dax", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || ftruncate(fd, (off_t)dax->size) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        return -errno;
-    int error = reserve(dax->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, &dax->tail);
+    int error = make_memory(dax->size, &dax->tail_fd, &dax->tail);
     if (!error)
-        error = reserve(dax->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                        &dax->common);
-    if (!error)
-        error = reserve(dax->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, &dax->mirror);
-    if (!error)
-        dax->tail_fd = steal_fd(&fd);
-    return error;
+        error = make_memory(dax->size, &dax->common_fd, &dax->common);
+    return error ? error : make_mirror(dax);
 }
 
 int dax_new(struct fuse_server *server, struct dax **ret_dax)
@@ -70,6 +78,7 @@ int dax_new(struct fuse_server *server, struct dax **ret_dax)
     dax->size = server->settings->dax_window;
     dax->range_count = ranges_of(server->settings);
     dax->tail_fd = -1;
+    dax->common_fd = -1;
     dax->ranges = arena_take(server->arena, dax->range_count * sizeof(*dax->ranges));
     dax->buckets = arena_take(server->arena, DAX_BUCKETS * sizeof(*dax->buckets));
     for (unsigned i = 0; i < DAX_LOCKS; i++)
@@ -99,6 +108,7 @@ void dax_free(struct dax *dax)
     release_area(dax->common, dax->size);
     release_area(dax->mirror, dax->size);
     scope_close(&dax->tail_fd);
+    scope_close(&dax->common_fd);
     free(dax);
 }
 

@@ -67,8 +67,9 @@ struct dax {
 
     /* Tails, all of them laid out as the window is. */
     int tail_fd;
-    char *tail;   /* what the guest sees */
-    char *common; /* what file and guest agreed on when last in step */
+    char *tail;    /* what the guest sees */
+    int common_fd; /* never given away */
+    char *common;  /* what file and guest agreed on when last in step */
 
     char *mirror; /* the window, for requests that point into it (dax_mirror.c) */
     pthread_mutex_t mirror_lock;

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -230,7 +229,8 @@ void dax_tail_drop(struct dax *dax, struct dax_range *range)
     uint64_t length = (DAX_RANGE_PAGES - range->real) * DAX_PAGE;
     fallocate(dax->tail_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
               (off_t)length);
-    madvise(dax->common + offset, length, MADV_DONTNEED);
+    fallocate(dax->common_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+              (off_t)length);
     range->size = 0;
     range->changed = 0;
     range->flags &= ~DAX_TAIL;
