@@ -26,9 +26,9 @@ struct guest {
     char root[64]; /* the shared directory, on the host */
     uint32_t uid;  /* of the next requests */
     uint32_t gid;
-    uint64_t init_flags;  /* offered at INIT */
+    uint64_t init_flags;             /* offered at INIT */
     const struct dax_mapper *mapper; /* NULL: no DAX window */
-    unsigned descriptors; /* open before the server was made */
+    unsigned descriptors;            /* open before the server was made */
 
     /* The last reply. */
     size_t length; /* of the body */
