@@ -46,7 +46,7 @@ static void set_defaults(struct settings *settings)
         .file_handles = FILE_HANDLES_PREFER,
         .announce_submounts = true,
         .readdirplus = true,
-        .dax_min_size = UINT64_C(64) << 10,
+        .dax_min_size = UINT64_C(256) << 10,
         .sandbox = SANDBOX_NAMESPACE,
         .seccomp = SECCOMP_KILL,
         .log_level = LOG_LEVEL_INFO,

@@ -304,7 +304,7 @@ const struct option_row option_rows[] = {
         .section = SECTION_DAX,
         .argument = ARGUMENT_REQUIRED,
         .metavar = "size",
-        .default_text = "64K",
+        .default_text = "256K",
         .apply = apply_size,
         FIELD(dax_min_size),
         .max = UINT64_C(1) << 40,

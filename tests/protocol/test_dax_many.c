@@ -287,7 +287,7 @@ static void several_queues_fight(struct daemon *daemon)
 
 struct policy {
     struct dax_options options;
-    /* By size: 0, 5000, 64 KiB, 64 KiB + 1, 3 MiB. */
+    /* By size: 0, 5000, 256 KiB, 256 KiB + 1, 3 MiB. */
     bool flagged[5];
 };
 
@@ -304,7 +304,7 @@ static bool lookup_says(struct dax *dax, const char *name, uint64_t *ret_node)
 
 static void policy(struct daemon *daemon)
 {
-    static const uint64_t sizes[5] = {0, 5000, 65536, 65537, 3 << 20};
+    static const uint64_t sizes[5] = {0, 5000, 262144, 262145, 3 << 20};
     const struct policy *wanted = case_data();
     struct dax dax;
 

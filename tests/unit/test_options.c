@@ -148,7 +148,7 @@ static void defaults_are_those_of_rust_virtiofsd(void)
     CHECK_EQ(settings.request_queues, REQUEST_QUEUES_MAX);
     CHECK_EQ(settings.dax_window, 0);
     CHECK_EQ(settings.dax, DAX_AUTO);
-    CHECK_EQ(settings.dax_min_size, 65536);
+    CHECK_EQ(settings.dax_min_size, 256 << 10);
     CHECK_EQ(settings.dax_protocol, DAX_PROTOCOL_AUTO);
     CHECK_EQ(report.note_count, 0);
 }

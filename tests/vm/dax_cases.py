@@ -128,7 +128,7 @@ class Mapping:
 
 def case_which_files():
     """always: all; inode: what --dax=auto flags when the end of a file cannot be mapped."""
-    for name, size, flagged in (("large", 4 * MIB, True), ("least", 64 << 10, True), ("small", 60 << 10, False),
+    for name, size, flagged in (("large", 4 * MIB, True), ("least", 256 << 10, True), ("small", 252 << 10, False),
                                 ("odd", 4 * MIB + 1, False), ("empty", 0, False)):
         host("fill", name, size, 1)
         expect_dax(name, flagged or MODE == "always")
