@@ -102,10 +102,11 @@ int backchan_open(struct backchan *channel, int fd)
         return -ENOTSOCK;
 
     pthread_mutex_lock(&channel->state_lock);
-    autoclose int unused = channel->next_fd;
+    int unused = channel->next_fd;
     channel->next_fd = steal_fd(&owned);
     channel->turn++;
     pthread_mutex_unlock(&channel->state_lock);
+    scope_close(&unused);
     channel->is_opened = true;
     wake(channel);
     /* If a call uses the old one, the next call finds the new one. */

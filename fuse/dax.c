@@ -71,6 +71,10 @@ int dax_new(struct fuse_server *server, struct dax **ret_dax)
 {
     if (server->settings->dax_window == 0)
         return 0;
+    if (sysconf(_SC_PAGESIZE) != (long)DAX_PAGE) {
+        log_error("--dax-window: pages of %llu bytes are needed", (unsigned long long)DAX_PAGE);
+        return -EOPNOTSUPP;
+    }
     struct dax *dax = calloc(1, sizeof(*dax));
     if (!dax)
         return -ENOMEM;
