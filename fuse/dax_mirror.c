@@ -69,9 +69,23 @@ static int show(struct dax *dax, struct dax_range *range, const struct dax_file 
     return error;
 }
 
+/* A request's pieces are mostly the pages of one range, one after the other. */
+static bool is_pinned(const struct fuse_thread *thread, uint32_t index)
+{
+    for (unsigned i = thread->window_pin_count; i > 0; i--) {
+        if (thread->window_pins[i - 1] == index)
+            return true;
+    }
+    return false;
+}
+
 static int pin(struct fuse_thread *thread, struct dax_range *range, struct dax_file *file)
 {
     struct dax *dax = thread->server->dax;
+    if (is_pinned(thread, dax_index(dax, range)))
+        return 0;
+    if (thread->window_pin_count == DAX_PINS_MAX)
+        return -EFAULT;
     int error = range->real ? dax_file_open(file, range->flags & DAX_WRITABLE) : 0;
     if (error)
         return error;
@@ -93,8 +107,7 @@ static int reach_range(struct fuse_thread *thread, struct dax_range *range, uint
     struct dax *dax = thread->server->dax;
     uint64_t nodeid = atomic_load(&range->nodeid);
     struct inode *inode;
-    if (nodeid == 0 || thread->window_pin_count == DAX_PINS_MAX ||
-        inode_get(thread->server->inodes, nodeid, &inode) < 0)
+    if (nodeid == 0 || inode_get(thread->server->inodes, nodeid, &inode) < 0)
         return -EFAULT;
     struct dax_file file = DAX_FILE(thread, inode);
     pthread_mutex_t *lock = dax_lock_of(dax, nodeid);

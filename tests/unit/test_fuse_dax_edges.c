@@ -57,15 +57,15 @@ static int write_from_window(struct guest *guest, uint64_t node, uint64_t fh,
 }
 
 /* READ of the start of a file; the reply's header and the data where the pieces say. */
-static size_t read_to(struct guest *guest, uint64_t node, uint64_t fh, struct iovec *writable,
-                      unsigned count)
+static size_t read_to(struct guest *guest, uint64_t node, uint64_t fh, uint32_t size,
+                      struct iovec *writable, unsigned count)
 {
     struct {
         struct fuse_in_header header;
         struct fuse_read_in in;
     } request = {
         .header = {.len = sizeof(request), .opcode = FUSE_READ, .unique = 7, .nodeid = node},
-        .in = {.fh = fh, .size = 1000},
+        .in = {.fh = fh, .size = size},
     };
     struct iovec readable = {&request, sizeof(request)};
     struct fuse_chain chain = {.readable = &readable,
@@ -111,7 +111,7 @@ static void mirror_follows_an_upgrade(void)
     CHECK_EQ(window_setup(&guest, a, 0, 0, true), 0);
     struct fuse_out_header reply = {0};
     struct iovec writable[] = {{&reply, sizeof(reply)}, {fuse_server_window(guest.server), 1000}};
-    CHECK_EQ(read_to(&guest, b, fh, writable, 2), sizeof(reply) + 1000);
+    CHECK_EQ(read_to(&guest, b, fh, 1000, writable, 2), sizeof(reply) + 1000);
     CHECK_EQ(reply.error, 0);
     CHECK_EQ(window_end(&guest), 0);
 }
@@ -138,7 +138,7 @@ static void only_data_in_the_window(void)
     CHECK_EQ(reply.error, -EFAULT);
     /* A reply there. */
     struct iovec inside = {window + 5 * PAGE, 4096};
-    CHECK_EQ(read_to(&guest, a, fh, &inside, 1), 0);
+    CHECK_EQ(read_to(&guest, a, fh, 1000, &inside, 1), 0);
     /* Data beyond the end: the kernel says so. */
     CHECK_EQ(write_from_window(&guest, a, fh, 5 * PAGE, 10), -EFAULT);
     /* Attributes are no file data. */
@@ -156,6 +156,28 @@ static void only_data_in_the_window(void)
                                 .in_window = true};
     CHECK_EQ(fuse_server_run(guest.thread, &chain), sizeof(reply));
     CHECK_EQ(reply.error, -EFAULT);
+    CHECK_EQ(window_end(&guest), 0);
+}
+
+/* As Linux sends it: a piece for each page. */
+static void any_number_of_pieces(void)
+{
+    struct guest guest;
+    window_begin(&guest, true);
+    window_host_write(&guest, "a", 0, 200 * PAGE, 1);
+    window_host_write(&guest, "b", 0, 2 * MIB2, 2);
+    uint64_t a = guest_lookup(&guest, "a"), b = guest_lookup(&guest, "b"), fh;
+    CHECK_EQ(window_setup(&guest, b, 0, 0, true), 0);
+    CHECK_EQ(window_setup(&guest, b, MIB2, MIB2, true), 0);
+    CHECK_EQ(guest_open(&guest, a, O_RDWR, &fh), 0);
+    struct fuse_out_header reply = {0};
+    struct iovec writable[1 + 200] = {{&reply, sizeof(reply)}};
+    for (unsigned i = 0; i < 200; i++)
+        writable[1 + i] =
+            (struct iovec){fuse_server_window(guest.server) + MIB2 - 100 * PAGE + i * PAGE, PAGE};
+    CHECK_EQ(read_to(&guest, a, fh, 200 * PAGE, writable, 201), sizeof(reply) + 200 * PAGE);
+    for (unsigned i = 0; i < 200 * PAGE; i++)
+        CHECK_EQ(front.window[MIB2 - 100 * PAGE + i], window_pattern(i, 1));
     CHECK_EQ(window_end(&guest), 0);
 }
 
@@ -355,6 +377,7 @@ int main(void)
     RUN(mirror_follows_a_new_tail);
     RUN(mirror_follows_an_upgrade);
     RUN(only_data_in_the_window);
+    RUN(any_number_of_pieces);
     RUN(far_offset_is_no_other);
     RUN(times_stay_as_set);
     RUN(restored_times_hide_nothing);
