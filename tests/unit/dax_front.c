@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* The server's own thread maps, too. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int violation(const char *what)
 {
@@ -27,9 +31,8 @@ bool window_overlaps(uint64_t offset, uint64_t length)
     return false;
 }
 
-static int front_map(void *owner, const struct dax_mapping *mapping)
+static int map_locked(const struct dax_mapping *mapping)
 {
-    (void)owner;
     struct stat st;
     front.maps++;
     if (front.stop_from && front.maps >= front.stop_from)
@@ -64,9 +67,17 @@ static int front_map(void *owner, const struct dax_mapping *mapping)
     return 0;
 }
 
-static int front_unmap(void *owner, uint64_t offset, uint64_t length)
+static int front_map(void *owner, const struct dax_mapping *mapping)
 {
     (void)owner;
+    pthread_mutex_lock(&lock);
+    int error = map_locked(mapping);
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
+static int unmap_locked(uint64_t offset, uint64_t length)
+{
     if (front.stop_from)
         return -ECANCELED;
     if (front.frozen)
@@ -81,6 +92,30 @@ static int front_unmap(void *owner, uint64_t offset, uint64_t length)
         return 0;
     }
     return violation("unmap what is not mapped");
+}
+
+static int front_unmap(void *owner, uint64_t offset, uint64_t length)
+{
+    (void)owner;
+    pthread_mutex_lock(&lock);
+    int error = unmap_locked(offset, length);
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
+unsigned window_pieces(void)
+{
+    pthread_mutex_lock(&lock);
+    unsigned count = front.piece_count;
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
+void window_refuse_from(unsigned call)
+{
+    pthread_mutex_lock(&lock);
+    front.refuse_from = call;
+    pthread_mutex_unlock(&lock);
 }
 
 struct front front;

@@ -4,8 +4,8 @@
  * QEMU 11.1 takes (exact) or what others take (loose), and notes every call that breaks the rules.
  * And the guest that looks at it.
  *
- * One at a time: begin() to end() of one test case. Single-threaded, but for map and unmap, which
- * the server may call from a thread of its own.
+ * One at a time: window_begin() to window_end() of one test case. The server's keeper may map by
+ * itself after a refusal: then the two functions that lock are the way to look and to ask for it.
  */
 #ifndef VIOFS_DAX_FRONT_H
 #define VIOFS_DAX_FRONT_H
@@ -53,6 +53,10 @@ int window_setup(struct guest *guest, uint64_t node, uint64_t file_offset, uint6
 int window_removal(struct guest *guest, uint64_t node, uint64_t window_offset);
 int window_getattr(struct guest *guest, uint64_t node);
 int window_set_size(struct guest *guest, uint64_t node, uint64_t size);
+
+/* piece_count, and setting refuse_from, while the server may be mapping. */
+unsigned window_pieces(void);
+void window_refuse_from(unsigned call);
 
 /* Whether anything is mapped in [offset, offset + length) of the window. */
 bool window_overlaps(uint64_t offset, uint64_t length);
