@@ -282,8 +282,9 @@ const struct option_row option_rows[] = {
         .min = DAX_RANGE_SIZE,
         .max = DAX_WINDOW_MAX,
         .help = "Offer a window of this size, through which the guest maps the host's own copy of "
-                "files into its memory: a power of two from 2M to 64G. It costs addresses, not "
-                "memory, but a guest that works on more than fits in is slower than without. "
+                "files into its memory: a power of two from 2M to 64G. It costs addresses; memory "
+                "only for the ends of files, under a VMM that maps whole pages of them. A guest "
+                "that works on more than fits in is slower than without. "
                 "Needs a VMM that takes it, and --tag for one that takes it by SHMEM.",
     },
     {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The keeper: a thread that keeps tails in step with their files while the guest may be storing
- * there, so that host and guest see each other's changes soon, also when neither says anything. It
- * sleeps as long as there is no such tail.
+ * there, so that host and guest see each other's changes soon, also when neither says anything; and
+ * that makes up for mappings which could not be had. It sleeps as long as there is nothing to do.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ struct dax_keeper {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stop;
-    bool wanted; /* there is a tail to look after, or was */
+    bool wanted; /* there is something to look after, or was */
 };
 
 /* The file, or the lack of a mapping, wants something done. The file's lock is held. */
@@ -73,7 +73,7 @@ static bool keep(struct dax_keeper *keeper, struct dax_range *range, uint64_t no
             error = keep_locked(keeper->dax, range, &file, &wanted);
         pthread_mutex_unlock(lock);
         dax_file_close(&file);
-        if (error)
+        if (error && error != -REQ_STOPPED)
             log_limited(LOG_LEVEL_WARN, "DAX: the end of a file cannot be kept in step: %s",
                         strerrordesc_np(-error));
     }

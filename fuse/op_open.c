@@ -123,7 +123,7 @@ int op_release(struct fuse_req *req)
     struct inode *inode;
     if (inode_get(req->server->inodes, req->header.nodeid, &inode) == 0) {
         int error = dax_before(req->thread, inode, 0);
-        if (error)
+        if (error && error != -REQ_STOPPED)
             log_limited(LOG_LEVEL_WARN, "DAX: the end of a file cannot be written: %s",
                         strerrordesc_np(-error));
     }
