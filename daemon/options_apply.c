@@ -10,7 +10,8 @@
 #include "options_table.h"
 #include "scope.h"
 
-#define ID_LIMIT (UINT64_C(1) << 32)
+#define ID_LIMIT     (UINT64_C(1) << 32)
+#define NSEC_PER_SEC UINT64_C(1000000000)
 
 _Static_assert(sizeof(enum cache_mode) == sizeof(int) && sizeof(enum sandbox_mode) == sizeof(int) &&
                    sizeof(enum seccomp_mode) == sizeof(int) &&
@@ -207,6 +208,38 @@ int apply_power_of_two(struct options_parser *parser, const struct option_row *r
     if (read_size(value, &size) && (size & (size - 1)))
         return options_fail(parser, "%s: '%s' is not a power of two", parser->spelled, value);
     return apply_size(parser, row, value);
+}
+
+/* "5", "0.25": seconds, and a fraction of up to nine digits. Returns false for anything else. */
+static bool read_seconds(const char *text, uint64_t limit, uint64_t *ret_nanoseconds)
+{
+    uint64_t seconds = 0;
+    uint64_t fraction = 0;
+    uint64_t unit = NSEC_PER_SEC;
+    const char *end = read_number(text, limit, &seconds);
+
+    if (!end)
+        return false;
+    if (*end == '.' && end[1])
+        for (end++; isdigit((unsigned char)*end) && unit > 1; end++) {
+            unit /= 10;
+            fraction += (uint64_t)(*end - '0') * unit;
+        }
+    if (*end || (seconds == limit && fraction))
+        return false;
+    *ret_nanoseconds = seconds * NSEC_PER_SEC + fraction;
+    return true;
+}
+
+int apply_seconds(struct options_parser *parser, const struct option_row *row, const char *value)
+{
+    uint64_t nanoseconds = 0;
+
+    if (!read_seconds(value, row->max, &nanoseconds))
+        return options_fail(parser, "%s: '%s' is not a number of seconds from 0 to %llu, as in 1.5",
+                            parser->spelled, value, (unsigned long long)row->max);
+    *(struct timeout *)field(parser, row) = (struct timeout){true, nanoseconds};
+    return 0;
 }
 
 int apply_rlimit(struct options_parser *parser, const struct option_row *row, const char *value)

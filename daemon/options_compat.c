@@ -14,6 +14,7 @@ enum compat_kind {
     COMPAT_NEVER,   /* word becomes --option=never */
     COMPAT_DEFAULT, /* what we do anyway */
     COMPAT_IGNORED, /* no meaning here: a note tells */
+    COMPAT_TIMEOUT, /* word=seconds becomes --attr-timeout and --entry-timeout */
     COMPAT_REFUSED, /* would be unsafe to ignore: option is what is right instead */
 };
 
@@ -51,7 +52,7 @@ static const struct compat_row compat_rows[] = {
     {"no_flock", COMPAT_DEFAULT, NULL},
     {"posix_lock", COMPAT_REFUSED, "locks stay within the guest: leave it out"},
     {"flock", COMPAT_REFUSED, "locks stay within the guest: leave it out"},
-    {"timeout", COMPAT_REFUSED, "use --cache"},
+    {"timeout", COMPAT_TIMEOUT, "attr-timeout"},
     {"max_idle_threads", COMPAT_IGNORED, NULL},
     {"allow_root", COMPAT_IGNORED, NULL},
 };
@@ -82,6 +83,19 @@ static const struct compat_row *find_word(const char *word)
     return NULL;
 }
 
+/* The C daemon has one time-out for names and attributes. */
+static int run_timeout(struct options_parser *parser, const struct option_row *attributes,
+                       const char *value)
+{
+    const struct option_row *entries = option_find("entry-timeout", strlen("entry-timeout"));
+
+    if (!value)
+        return options_fail(parser, "%s needs a value: timeout=%s", parser->spelled,
+                            attributes->metavar);
+    int error = attributes->apply(parser, attributes, value);
+    return error ? error : entries->apply(parser, entries, value);
+}
+
 static int run_row(struct options_parser *parser, const struct compat_row *row, const char *value)
 {
     const struct option_row *option = row->option && row->kind != COMPAT_REFUSED
@@ -95,6 +109,8 @@ static int run_row(struct options_parser *parser, const struct compat_row *row, 
             return options_fail(parser, "%s needs a value: %s=%s", parser->spelled, row->word,
                                 option->metavar);
         return option->apply(parser, option, translate_value(row->option, value));
+    case COMPAT_TIMEOUT:
+        return run_timeout(parser, option, value);
     case COMPAT_SET:
         return option->apply(parser, option, NULL);
     case COMPAT_CLEAR:

@@ -161,6 +161,43 @@ const struct option_row option_rows[] = {
                 "changes.",
     },
     {
+        .name = "attr-timeout",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "seconds",
+        .default_text = "by --cache: never 0, auto 1, always and metadata 86400",
+        .apply = apply_seconds,
+        FIELD(attr_timeout),
+        .max = UINT32_MAX,
+        .help =
+            "How long the guest may take the attributes of a file for true without asking again: "
+            "seconds, also with a fraction, as in 0.5.",
+    },
+    {
+        .name = "entry-timeout",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "seconds",
+        .default_text = "the same",
+        .apply = apply_seconds,
+        FIELD(entry_timeout),
+        .max = UINT32_MAX,
+        .help = "How long a name may be taken to lead to the same file.",
+    },
+    {
+        .name = "negative-timeout",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "seconds",
+        .default_text = "0; with --cache=always 1",
+        .apply = apply_seconds,
+        FIELD(negative_timeout),
+        .max = UINT32_MAX,
+        .help =
+            "How long a name may be taken to lead to nothing. What the host adds meanwhile is not "
+            "seen; what the guest itself adds is.",
+    },
+    {
         .name = "inode-file-handles",
         .section = SECTION_FS,
         .argument = ARGUMENT_REQUIRED,
@@ -488,7 +525,9 @@ const struct option_row option_rows[] = {
         .help = "The syntax of older daemons: source=directory, cache=auto|always|none|metadata, "
                 "loglevel=level, sandbox=mode, modcaps=list; xattr, readdirplus, writeback, "
                 "allow_direct_io, killpriv_v2, announce_submounts, each also with no_ before it; "
-                "no_posix_lock, no_flock. A comma inside a value is doubled.",
+                "timeout=seconds for --attr-timeout and --entry-timeout together; no_posix_lock, "
+                "no_flock. "
+                "no_flock. A comma inside a value is doubled.",
     },
     {
         .letter = 'd',

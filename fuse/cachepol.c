@@ -3,24 +3,51 @@
 
 #include "fuse_abi.h"
 
-/* Long enough to mean "always", short enough for any kernel's arithmetic in jiffies. */
-#define ONE_DAY 86400u
+#define NSEC_PER_SEC UINT64_C(1000000000)
 
-/* One row per cache mode. */
+/* Long enough to mean "always", short enough for any kernel's arithmetic in jiffies. */
+#define ONE_DAY      (86400 * NSEC_PER_SEC)
+
+/*
+ * One row per cache mode; times in nanoseconds. A name that leads to nothing is asked for again
+ * even with "always", after a second: what the older daemons' users rely on is that a file which
+ * the host adds appears. A second is enough for a compiler that looks for a header in ten
+ * directories.
+ */
 static const struct policy {
-    uint64_t seconds;
+    uint64_t attributes;
+    uint64_t entry;
+    uint64_t negative;
     uint32_t open_file;
     uint32_t open_dir;
 } policies[] = {
-    [CACHE_NEVER] = {0, FOPEN_DIRECT_IO, 0},
-    [CACHE_METADATA] = {ONE_DAY, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
-    [CACHE_AUTO] = {1, 0, 0},
-    [CACHE_ALWAYS] = {ONE_DAY, FOPEN_KEEP_CACHE, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
+    [CACHE_NEVER] = {0, 0, 0, FOPEN_DIRECT_IO, 0},
+    [CACHE_METADATA] = {ONE_DAY, ONE_DAY, 0, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
+    [CACHE_AUTO] = {NSEC_PER_SEC, NSEC_PER_SEC, 0, 0, 0},
+    [CACHE_ALWAYS] = {ONE_DAY, ONE_DAY, NSEC_PER_SEC, FOPEN_KEEP_CACHE,
+                      FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
 };
 
-uint64_t cachepol_seconds(const struct settings *settings)
+/* What an option says, or else what the cache mode says. */
+static struct cache_time chosen(struct timeout option, uint64_t by_mode)
 {
-    return policies[settings->cache].seconds;
+    uint64_t time = option.set ? option.nanoseconds : by_mode;
+    return (struct cache_time){time / NSEC_PER_SEC, (uint32_t)(time % NSEC_PER_SEC)};
+}
+
+struct cache_time cachepol_attributes(const struct settings *settings)
+{
+    return chosen(settings->attr_timeout, policies[settings->cache].attributes);
+}
+
+struct cache_time cachepol_entry(const struct settings *settings)
+{
+    return chosen(settings->entry_timeout, policies[settings->cache].entry);
+}
+
+struct cache_time cachepol_negative(const struct settings *settings)
+{
+    return chosen(settings->negative_timeout, policies[settings->cache].negative);
 }
 
 uint32_t cachepol_open_file(const struct settings *settings)

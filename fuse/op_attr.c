@@ -28,8 +28,10 @@ static int reply_attributes(struct fuse_req *req, int fd)
     error = dax_tell(req->thread, req->inode, &attributes);
     if (error)
         return error;
+    struct cache_time valid = cachepol_attributes(req->server->settings);
     struct fuse_attr_out out = {
-        .attr_valid = cachepol_seconds(req->server->settings),
+        .attr_valid = valid.seconds,
+        .attr_valid_nsec = valid.nanoseconds,
         .attr = wire_attr(req->server, req->inode, &attributes),
     };
     return req_reply(req, out);

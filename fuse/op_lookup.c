@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "op_lookup.h"
 
+#include <errno.h>
+
+#include "cachepol.h"
 #include "server.h"
 #include "wire_attr.h"
 
@@ -30,9 +33,25 @@ int op_reply_entry(struct fuse_req *req, const char *name)
     return error;
 }
 
+/* There is no such name; where the policy says so, the guest may remember that. */
+static int reply_missing(struct fuse_req *req)
+{
+    struct cache_time valid = cachepol_negative(req->server->settings);
+    if (cache_time_is_none(valid))
+        return -ENOENT;
+    struct fuse_entry_out entry = {
+        .nodeid = 0,
+        .entry_valid = valid.seconds,
+        .entry_valid_nsec = valid.nanoseconds,
+    };
+    return req_reply(req, entry);
+}
+
 int op_lookup(struct fuse_req *req)
 {
     const char *name;
     int error = req_name(req, &name);
-    return error ? error : op_reply_entry(req, name);
+    if (!error)
+        error = op_reply_entry(req, name);
+    return error == -ENOENT ? reply_missing(req) : error;
 }

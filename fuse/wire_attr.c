@@ -33,12 +33,15 @@ struct fuse_attr wire_attr(const struct fuse_server *server, struct inode *inode
 struct fuse_entry_out wire_entry(const struct fuse_server *server, struct inode *inode,
                                  const struct statx *attributes, bool submount)
 {
-    uint64_t seconds = cachepol_seconds(server->settings);
+    struct cache_time name = cachepol_entry(server->settings);
+    struct cache_time valid = cachepol_attributes(server->settings);
     struct fuse_entry_out entry = {
         .nodeid = inode_id(server->inodes, inode), /* has its generation inside: never used twice */
         .generation = 0,
-        .entry_valid = seconds,
-        .attr_valid = seconds,
+        .entry_valid = name.seconds,
+        .entry_valid_nsec = name.nanoseconds,
+        .attr_valid = valid.seconds,
+        .attr_valid_nsec = valid.nanoseconds,
         .attr = wire_attr(server, inode, attributes),
     };
     if (submount && session_has(&server->session, FUSE_SUBMOUNTS))

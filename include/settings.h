@@ -26,6 +26,12 @@ struct id_map {
     uint32_t count;
 };
 
+/* How long the guest may keep what it was told; not set: as the cache mode has it. */
+struct timeout {
+    bool set;
+    uint64_t nanoseconds;
+};
+
 #define ID_MAPS_MAX        64
 #define REQUEST_QUEUES_MAX 63  /* with the high priority queue 64 */
 #define THREAD_POOL_MAX    256 /* with the threads of 64 queues well below FUSE_THREADS_MAX */
@@ -52,6 +58,9 @@ struct settings {
     bool allow_mmap;
     bool killpriv_v2;
     bool preserve_noatime;
+    struct timeout attr_timeout;
+    struct timeout entry_timeout;
+    struct timeout negative_timeout;
 
     /* DAX. */
     uint64_t dax_window;   /* bytes; 0: none, else as in dax_mapper.h */

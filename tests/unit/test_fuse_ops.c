@@ -413,36 +413,6 @@ static void read_only_share(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
-static void cache_modes(void)
-{
-    static const struct {
-        enum cache_mode mode;
-        uint64_t seconds;
-        uint32_t file, dir;
-    } rows[] = {
-        {CACHE_NEVER, 0, FOPEN_DIRECT_IO, 0},
-        {CACHE_METADATA, 86400, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
-        {CACHE_AUTO, 1, 0, 0},
-        {CACHE_ALWAYS, 86400, FOPEN_KEEP_CACHE, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
-    };
-    for (unsigned i = 0; i < 4; i++) {
-        struct guest guest;
-        guest_prepare(&guest);
-        guest.settings.cache = rows[i].mode;
-        guest_start(&guest);
-        CHECK_EQ(!!(BODY(fuse_init_out)->flags & FUSE_DO_READDIRPLUS), rows[i].mode != CACHE_NEVER);
-        guest_host_file(&guest, "f", "x");
-        uint64_t node = guest_lookup(&guest, "f"), fh;
-        CHECK_EQ(BODY(fuse_entry_out)->attr_valid, rows[i].seconds);
-        CHECK_EQ(BODY(fuse_entry_out)->entry_valid, rows[i].seconds);
-        CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
-        CHECK_EQ(BODY(fuse_open_out)->open_flags, rows[i].file);
-        CHECK_EQ(guest_opendir(&guest, ROOT, &fh), 0);
-        CHECK_EQ(BODY(fuse_open_out)->open_flags, rows[i].dir);
-        CHECK_EQ(guest_end(&guest), 0);
-    }
-}
-
 /* What an ordinary user without a namespace can serve; in a process of its own. */
 static int serve_as_ordinary_user(void)
 {
@@ -570,7 +540,6 @@ int main(void)
     RUN(special_files_stay_closed);
     RUN(file_system_and_access);
     RUN(read_only_share);
-    RUN(cache_modes);
     RUN(ordinary_user);
     RUN(no_room);
     RUN(any_bytes);

@@ -107,7 +107,17 @@ static const struct attempt wrong[] = {
     {{"-o", "cache=never,cache=some"}, OPTIONS_WRONG, "'some' is not one of"},
     {{"-o", "flock"}, OPTIONS_WRONG, "-o flock is not supported"},
     {{"-o", "posix_acl"}, OPTIONS_WRONG, "not supported yet"},
-    {{"-o", "timeout=5"}, OPTIONS_WRONG, "use --cache"},
+    {{"-o", "timeout"}, OPTIONS_WRONG, "-o timeout needs a value: timeout=seconds"},
+    {{"-o", "timeout=x"}, OPTIONS_WRONG, "-o timeout: 'x' is not a number of seconds from 0"},
+    {{"--attr-timeout="}, OPTIONS_WRONG, "is not a number of seconds"},
+    {{"--attr-timeout=-1"}, OPTIONS_WRONG, "is not a number of seconds"},
+    {{"--entry-timeout=1."}, OPTIONS_WRONG, "is not a number of seconds"},
+    {{"--entry-timeout=.5"}, OPTIONS_WRONG, "is not a number of seconds"},
+    {{"--negative-timeout=1,5"}, OPTIONS_WRONG, "is not a number of seconds"},
+    {{"--negative-timeout=1e3"}, OPTIONS_WRONG, "is not a number of seconds"},
+    {{"--attr-timeout=4294967295.1"}, OPTIONS_WRONG, "from 0 to 4294967295"},
+    {{"--attr-timeout=4294967296"}, OPTIONS_WRONG, "from 0 to 4294967295"},
+    {{"--attr-timeout=0.1234567890"}, OPTIONS_WRONG, "is not a number of seconds"},
     {{"-o", "xattr,,"}, OPTIONS_WRONG, "unknown word"},
     {{"--bogus", "-V"}, OPTIONS_WRONG, "unknown option"},
 };
@@ -146,6 +156,8 @@ static void defaults_are_those_of_rust_virtiofsd(void)
     CHECK(!settings.rlimit_nofile_set);
     CHECK_EQ(settings.thread_pool_size, 0);
     CHECK_EQ(settings.request_queues, REQUEST_QUEUES_MAX);
+    CHECK(!settings.attr_timeout.set && !settings.entry_timeout.set);
+    CHECK(!settings.negative_timeout.set);
     CHECK_EQ(settings.dax_window, 0);
     CHECK_EQ(settings.dax, DAX_AUTO);
     CHECK_EQ(settings.dax_min_size, 256 << 10);
@@ -228,6 +240,24 @@ static void sizes_are_read(void)
     CHECK_EQ(settings.dax_window, INT64_C(64) << 30);
     CHECK_EQ(PARSE(REQUIRED, "--dax-window=2048K", "--dax-min-size=1024g"), OPTIONS_SERVE);
     CHECK_EQ(settings.dax_window, 2 << 20);
+}
+
+static void seconds_are_read(void)
+{
+    CHECK_EQ(PARSE(REQUIRED, "--attr-timeout=0", "--entry-timeout=1.5",
+                   "--negative-timeout=0.000000001"),
+             OPTIONS_SERVE);
+    CHECK(settings.attr_timeout.set && settings.entry_timeout.set && settings.negative_timeout.set);
+    CHECK_EQ(settings.attr_timeout.nanoseconds, 0);
+    CHECK_EQ(settings.entry_timeout.nanoseconds, 1500000000);
+    CHECK_EQ(settings.negative_timeout.nanoseconds, 1);
+    CHECK_EQ(PARSE(REQUIRED, "--attr-timeout=4294967295", "--attr-timeout", "0.25"), OPTIONS_SERVE);
+    CHECK_EQ(settings.attr_timeout.nanoseconds, 250000000);
+    /* The old word sets both, wherever it stands. */
+    CHECK_EQ(PARSE(REQUIRED, "-o", "timeout=2.5,cache=always"), OPTIONS_SERVE);
+    CHECK_EQ(settings.attr_timeout.nanoseconds, 2500000000);
+    CHECK_EQ(settings.entry_timeout.nanoseconds, 2500000000);
+    CHECK(!settings.negative_timeout.set);
 }
 
 static void modcaps_are_sets(void)
@@ -346,6 +376,7 @@ int main(void)
     RUN(the_last_one_wins);
     RUN(values_are_read);
     RUN(sizes_are_read);
+    RUN(seconds_are_read);
     RUN(modcaps_are_sets);
     RUN(maps_add_up);
     RUN(the_old_syntax_works);
