@@ -3,10 +3,17 @@
 
 #include "fuse_abi.h"
 
-#define NSEC_PER_SEC UINT64_C(1000000000)
+#define NSEC_PER_SEC         UINT64_C(1000000000)
 
 /* Long enough to mean "always", short enough for any kernel's arithmetic in jiffies. */
-#define ONE_DAY      (86400 * NSEC_PER_SEC)
+#define ONE_DAY              (86400 * NSEC_PER_SEC)
+
+/* Data that goes past the guest's page cache. Each WRITE is one step for us, so that the guest
+ * need not send them one after the other. */
+#define UNCACHED             (FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES)
+
+/* Before 7.42 Linux cuts cached links to st_size, which some host file systems say is 0. */
+#define CACHE_SYMLINKS_MINOR 42
 
 /*
  * One row per cache mode; times in nanoseconds. A name that leads to nothing is asked for again
@@ -21,8 +28,8 @@ static const struct policy {
     uint32_t open_file;
     uint32_t open_dir;
 } policies[] = {
-    [CACHE_NEVER] = {0, 0, 0, FOPEN_DIRECT_IO, 0},
-    [CACHE_METADATA] = {ONE_DAY, ONE_DAY, 0, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
+    [CACHE_NEVER] = {0, 0, 0, UNCACHED, 0},
+    [CACHE_METADATA] = {ONE_DAY, ONE_DAY, 0, UNCACHED, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
     [CACHE_AUTO] = {NSEC_PER_SEC, NSEC_PER_SEC, 0, 0, 0},
     [CACHE_ALWAYS] = {ONE_DAY, ONE_DAY, NSEC_PER_SEC, FOPEN_KEEP_CACHE,
                       FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
@@ -50,9 +57,9 @@ struct cache_time cachepol_negative(const struct settings *settings)
     return chosen(settings->negative_timeout, policies[settings->cache].negative);
 }
 
-uint32_t cachepol_open_file(const struct settings *settings)
+uint32_t cachepol_open_file(const struct settings *settings, bool close_matters)
 {
-    return policies[settings->cache].open_file;
+    return policies[settings->cache].open_file | (close_matters ? 0 : FOPEN_NOFLUSH);
 }
 
 uint32_t cachepol_open_dir(const struct settings *settings)
@@ -60,7 +67,21 @@ uint32_t cachepol_open_dir(const struct settings *settings)
     return policies[settings->cache].open_dir;
 }
 
-bool cachepol_readdirplus(const struct settings *settings)
+uint64_t cachepol_init_flags(const struct settings *settings, uint32_t minor)
 {
-    return settings->readdirplus && settings->cache != CACHE_NEVER;
+    /*
+     * Also with "always": there, too, data is to be as old as attributes at most. What it costs is
+     * that a file which the guest has written is read again after the next look at its attributes.
+     */
+    uint64_t flags = FUSE_AUTO_INVAL_DATA;
+    /* Attributes that may not be kept would be fetched for nothing. */
+    if (settings->readdirplus && settings->cache != CACHE_NEVER)
+        flags |= FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
+    /* Where no data is cached there is none to write back; only sizes and times would be stale. */
+    if (settings->writeback && !(policies[settings->cache].open_file & FOPEN_DIRECT_IO))
+        flags |= FUSE_WRITEBACK_CACHE;
+    /* A symbolic link never changes its target: another target is another inode under the name. */
+    if (settings->cache != CACHE_NEVER && minor >= CACHE_SYMLINKS_MINOR)
+        flags |= FUSE_CACHE_SYMLINKS;
+    return flags;
 }

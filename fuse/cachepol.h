@@ -29,14 +29,16 @@ static inline bool cache_time_is_none(struct cache_time time)
     return time.seconds == 0 && time.nanoseconds == 0;
 }
 
-/* FOPEN_* for a file, and for a directory. */
-uint32_t cachepol_open_file(const struct settings *settings);
+/*
+ * FOPEN_* for a file. close_matters: somebody has to know when one of its descriptors is closed,
+ * so that the guest must send FLUSH.
+ */
+uint32_t cachepol_open_file(const struct settings *settings, bool close_matters);
+
+/* FOPEN_* for a directory. */
 uint32_t cachepol_open_dir(const struct settings *settings);
 
-/*
- * Whether to offer READDIRPLUS: attributes that may not be kept would be fetched for nothing, so
- * never with --cache=never.
- */
-bool cachepol_readdirplus(const struct settings *settings);
+/* The INIT flags by which the guest caches, for a guest whose kernel speaks FUSE 7.minor. */
+uint64_t cachepol_init_flags(const struct settings *settings, uint32_t minor);
 
 #endif

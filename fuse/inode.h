@@ -111,6 +111,12 @@ int inode_budget_take(struct fuse_server *server);
 void inode_keep(struct inode_table *table, struct inode *inode);
 
 /*
+ * Whether closing a file that was written can tell nothing that the writes did not: true for local
+ * file systems that are known, false for all others.
+ */
+bool inode_closes_silently(const struct inode_table *table, const struct inode *inode);
+
+/*
  * Opens a regular file or directory for I/O. flags are open(2)'s; O_CREAT, O_EXCL and O_NOFOLLOW
  * must not be among them; close-on-exec is added. Anything but a regular file or a directory is
  * never opened: -ENXIO (sockets, FIFOs, devices) or -ELOOP (symbolic links). The caller owns the

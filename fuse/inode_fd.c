@@ -199,6 +199,11 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
     return 0;
 }
 
+bool inode_closes_silently(const struct inode_table *table, const struct inode *inode)
+{
+    return mounts_close_silently(table->mounts, inode->mount);
+}
+
 int inode_open(struct fuse_thread *thread, struct inode *inode, int flags, int *ret_fd)
 {
     if (S_ISLNK(inode->type))

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "host_attr.h"
 #include "host_path.h"
 #include "log.h"
 #include "scope.h"
@@ -16,6 +18,7 @@ struct mount {
     uint64_t id;
     uint64_t references; /* inodes of this mount; 0: a free entry */
     int fd;              /* -1: file handles cannot be used here */
+    bool silent_close;
 };
 
 struct mounts {
@@ -73,6 +76,27 @@ static int probe_handles(int fd, unsigned mode, int *ret_mount_fd)
     return 0;
 }
 
+/*
+ * Local file systems without a flush operation, by what statfs(2) calls them. All others might say
+ * only at close(2) that an earlier write has failed; an overlay, what is below it.
+ */
+static bool closes_silently(int fd)
+{
+    static const uint32_t silent[] = {
+        EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,   BTRFS_SUPER_MAGIC,    TMPFS_MAGIC,
+        RAMFS_MAGIC,      F2FS_SUPER_MAGIC,  EXFAT_SUPER_MAGIC,    MSDOS_SUPER_MAGIC,
+        SQUASHFS_MAGIC,   ISOFS_SUPER_MAGIC, EROFS_SUPER_MAGIC_V1, 0xca451a4e, /* bcachefs */
+        0x2fc12fc1,                                                            /* ZFS */
+    };
+    struct statfs statfs;
+    if (host_statfs(fd, &statfs) < 0)
+        return false;
+    for (unsigned i = 0; i < ARRAY_SIZE(silent); i++)
+        if ((uint32_t)statfs.f_type == silent[i])
+            return true;
+    return false;
+}
+
 static struct mount *find_locked(struct mounts *mounts, uint64_t mount_id, struct mount **ret_free)
 {
     *ret_free = mounts->used < MOUNTS_MAX ? &mounts->entries[mounts->used] : NULL;
@@ -99,7 +123,7 @@ static int add_locked(struct mounts *mounts, uint64_t mount_id, int fd, unsigned
         log_limited(LOG_LEVEL_INFO,
                     "mount %llu has no usable file handles: a descriptor is held for each inode",
                     (unsigned long long)mount_id);
-    *entry = (struct mount){.id = mount_id, .fd = mount_fd};
+    *entry = (struct mount){.id = mount_id, .fd = mount_fd, .silent_close = closes_silently(fd)};
     if (entry == &mounts->entries[mounts->used])
         mounts->used++;
     return 0;
@@ -155,6 +179,11 @@ uint64_t mounts_id(const struct mounts *mounts, uint32_t mount)
 int mounts_fd(const struct mounts *mounts, uint32_t mount)
 {
     return mounts->entries[mount].fd;
+}
+
+bool mounts_close_silently(const struct mounts *mounts, uint32_t mount)
+{
+    return mounts->entries[mount].silent_close;
 }
 
 bool mounts_find(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount)

@@ -36,7 +36,7 @@ bool mounts_take_known(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_m
  * mandatory and this file system has none that we can use.
  *
  * The first file of a mount decides whether handles can be used there, under the table's lock: it
- * is the one host call that is made under a lock, once in a mount's life.
+ * is where host calls are made under a lock, once in a mount's life.
  */
 int mounts_take(struct mounts *mounts, uint64_t mount_id, int fd, unsigned mode,
                 uint32_t *ret_mount);
@@ -47,6 +47,9 @@ uint64_t mounts_id(const struct mounts *mounts, uint32_t mount);
 
 /* The descriptor for open_by_handle_at(); -1: none. */
 int mounts_fd(const struct mounts *mounts, uint32_t mount);
+
+/* Whether close(2) has nothing to say about files of the mount. */
+bool mounts_close_silently(const struct mounts *mounts, uint32_t mount);
 
 /* Finds a mount by id, without a reference. Returns true and its index, or false. */
 bool mounts_find(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount);

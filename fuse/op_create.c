@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "cachepol.h"
 #include "host_dir.h"
 #include "host_path.h"
 #include "op_lookup.h"
@@ -203,7 +202,8 @@ static int reply_creation(struct fuse_req *req, struct creation *creation)
         struct fuse_open_out open;
     } out = {
         .entry = wire_entry(server, creation->inode, &creation->attributes, creation->submount),
-        .open = {.fh = creation->fh, .open_flags = cachepol_open_file(server->settings)},
+        .open = {.fh = creation->fh,
+                 .open_flags = op_fopen_flags(req, creation->inode, req->args.create.flags)},
     };
     if (!error)
         error = req_reply(req, out);

@@ -100,11 +100,24 @@ int op_open(struct fuse_req *req)
     int error = op_open_handle(req, req->inode, in->flags, in->open_flags, &fh);
     if (error)
         return error;
-    uint32_t flags = cachepol_open_file(settings);
+    uint32_t flags = op_fopen_flags(req, req->inode, in->flags);
     /* Otherwise Linux takes its page table entries of the file away at each open. */
     if (dax_is_mapped(req->thread, req->inode))
         flags |= FOPEN_KEEP_CACHE;
     return reply_handle(req, HANDLE_FILE, fh, flags);
+}
+
+/*
+ * A close is of interest to the owner of a POSIX lock, to what was stored in the window, and to
+ * a file system that may say only then that a write has failed. A write-back cache always flushes.
+ */
+uint32_t op_fopen_flags(struct fuse_req *req, struct inode *inode, uint32_t wanted)
+{
+    const struct fuse_server *server = req->server;
+    bool writes = (wanted & O_ACCMODE) != O_RDONLY;
+    bool close_matters = session_has(&server->session, FUSE_POSIX_LOCKS | FUSE_WRITEBACK_CACHE) ||
+                         server->dax || (writes && !inode_closes_silently(server->inodes, inode));
+    return cachepol_open_file(server->settings, close_matters);
 }
 
 int op_opendir(struct fuse_req *req)

@@ -22,4 +22,7 @@ int op_open_flags(const struct fuse_server *server, uint32_t wanted);
 int op_open_handle(struct fuse_req *req, struct inode *inode, uint32_t wanted, uint32_t open_flags,
                    uint64_t *ret_fh);
 
+/* FOPEN_* for the inode's file, opened with the flags that the guest wanted. */
+uint32_t op_fopen_flags(struct fuse_req *req, struct inode *inode, uint32_t wanted);
+
 #endif

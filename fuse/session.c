@@ -19,17 +19,13 @@
 #define MAX_WRITE_WITHOUT_MAX_PAGES (32 * PAGE_BYTES)
 
 /* What we would like to use, whatever the guest can. */
-static uint64_t wanted_flags(const struct settings *settings)
+static uint64_t wanted_flags(const struct settings *settings, uint32_t minor)
 {
-    uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
-                     FUSE_AUTO_INVAL_DATA | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
-                     FUSE_INIT_EXT;
-    if (cachepol_readdirplus(settings))
-        flags |= FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
+    uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
+                     FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT |
+                     cachepol_init_flags(settings, minor);
     if (settings->announce_submounts)
         flags |= FUSE_SUBMOUNTS;
-    if (settings->writeback)
-        flags |= FUSE_WRITEBACK_CACHE;
     if (settings->killpriv_v2)
         flags |= FUSE_HANDLE_KILLPRIV_V2;
     if (settings->allow_mmap)
@@ -75,7 +71,7 @@ int op_init(struct fuse_req *req)
     /* A guest that restarts without DESTROY: whatever it knew, it knows no more. */
     session_end(req->thread, false);
     uint64_t flags = ((uint64_t)in.flags2 << 32 | in.flags) &
-                     (wanted_flags(server->settings) | dax_init_flags(server));
+                     (wanted_flags(server->settings, in.minor) | dax_init_flags(server));
     struct session *session = &server->session;
     uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);

@@ -43,6 +43,7 @@ void guest_prepare(struct guest *guest)
                 .killpriv_v2 = true,
                 .request_queues = 1,
             },
+        .minor = 38,
         .init_flags = FUSE_DO_READDIRPLUS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SUBMOUNTS |
                       FUSE_MAX_PAGES | FUSE_WRITEBACK_CACHE,
     };
@@ -57,7 +58,7 @@ static void init(struct guest *guest)
 {
     struct fuse_init_in in = {
         .major = FUSE_ABI_MAJOR,
-        .minor = 38,
+        .minor = guest->minor,
         .max_readahead = 1 << 17,
         .flags = (uint32_t)guest->init_flags,
         .flags2 = (uint32_t)(guest->init_flags >> 32),

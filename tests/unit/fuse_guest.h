@@ -27,6 +27,7 @@ struct guest {
     uint32_t uid;  /* of the next requests */
     uint32_t gid;
     uint64_t init_flags;             /* offered at INIT */
+    uint32_t minor;                  /* of the protocol that it speaks */
     const struct dax_mapper *mapper; /* NULL: no DAX window */
     unsigned descriptors;            /* open before the server was made */
 

@@ -5,12 +5,23 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fuse_guest.h"
 #include "test.h"
 
-#define ROOT FUSE_ROOT_ID
+#define ROOT     FUSE_ROOT_ID
+#define UNCACHED (FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES)
+
+/* Starts a guest that offers all that a recent kernel does. */
+static void start(struct guest *guest, uint64_t flags)
+{
+    guest->init_flags |= flags;
+    guest_start(guest);
+}
 
 static void cache_modes(void)
 {
@@ -20,8 +31,8 @@ static void cache_modes(void)
         uint64_t negative;
         uint32_t file, dir;
     } rows[] = {
-        {CACHE_NEVER, 0, 0, FOPEN_DIRECT_IO, 0},
-        {CACHE_METADATA, 86400, 0, FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
+        {CACHE_NEVER, 0, 0, UNCACHED, 0},
+        {CACHE_METADATA, 86400, 0, UNCACHED, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
         {CACHE_AUTO, 1, 0, 0, 0},
         {CACHE_ALWAYS, 86400, 1, FOPEN_KEEP_CACHE, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR},
     };
@@ -42,7 +53,7 @@ static void cache_modes(void)
             CHECK_EQ(BODY(fuse_entry_out)->attr_valid, 0);
         }
         CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
-        CHECK_EQ(BODY(fuse_open_out)->open_flags, rows[i].file);
+        CHECK_EQ(BODY(fuse_open_out)->open_flags, rows[i].file | FOPEN_NOFLUSH);
         CHECK_EQ(guest_opendir(&guest, ROOT, &fh), 0);
         CHECK_EQ(BODY(fuse_open_out)->open_flags, rows[i].dir);
         CHECK_EQ(guest_end(&guest), 0);
@@ -88,6 +99,77 @@ static void options_win(void)
     }
 }
 
+/* Whether the guest has to say when it closes a file. */
+static void flush_where_it_matters(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    struct statfs host;
+    CHECK_EQ(statfs(guest.root, &host), 0);
+    bool local = host.f_type == TMPFS_MAGIC || host.f_type == EXT4_SUPER_MAGIC ||
+                 host.f_type == XFS_SUPER_MAGIC || host.f_type == BTRFS_SUPER_MAGIC;
+    uint32_t written = local ? FOPEN_NOFLUSH : 0;
+    guest_host_file(&guest, "f", "x");
+    uint64_t node = guest_lookup(&guest, "f"), fh;
+    CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+    CHECK_EQ(BODY(fuse_open_out)->open_flags, FOPEN_NOFLUSH);
+    CHECK_EQ(guest_open(&guest, node, O_WRONLY, &fh), 0);
+    CHECK_EQ(BODY(fuse_open_out)->open_flags, written);
+    CHECK_EQ(guest_create(&guest, "new", O_RDWR | O_CREAT, S_IFREG | 0600, &node, &fh), 0);
+    CHECK_EQ(((struct fuse_open_out *)(BODY(fuse_entry_out) + 1))->open_flags, written);
+    CHECK_EQ(guest_end(&guest), 0);
+
+    guest_prepare(&guest);
+    guest.settings.writeback = true;
+    start(&guest, FUSE_WRITEBACK_CACHE);
+    guest_host_file(&guest, "f", "x");
+    node = guest_lookup(&guest, "f");
+    CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+    CHECK_EQ(BODY(fuse_open_out)->open_flags, 0);
+    CHECK_EQ(guest_end(&guest), 0);
+
+    /* What was stored through a window is written by FLUSH. */
+    guest_prepare(&guest);
+    guest.settings.dax_window = 16 << 20;
+    guest_start(&guest);
+    guest_host_file(&guest, "f", "x");
+    node = guest_lookup(&guest, "f");
+    CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+    CHECK_EQ(BODY(fuse_open_out)->open_flags, 0);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* The bits of INIT: what is offered, wanted, and not good in a mode. */
+static void negotiated_flags(void)
+{
+    static const struct {
+        enum cache_mode mode;
+        uint64_t without;
+    } rows[] = {
+        {CACHE_NEVER,
+         FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_WRITEBACK_CACHE | FUSE_CACHE_SYMLINKS},
+        {CACHE_METADATA, FUSE_WRITEBACK_CACHE},
+        {CACHE_AUTO, 0},
+        {CACHE_ALWAYS, 0},
+    };
+    const uint64_t all = FUSE_AUTO_INVAL_DATA | FUSE_EXPLICIT_INVAL_DATA | FUSE_CACHE_SYMLINKS |
+                         FUSE_WRITEBACK_CACHE | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO;
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned minor = 38; minor <= 45; minor++) {
+            struct guest guest;
+            guest_prepare(&guest);
+            guest.settings.cache = rows[i].mode;
+            guest.settings.writeback = true;
+            guest.minor = minor;
+            start(&guest, all);
+            uint64_t expected = all & ~rows[i].without & ~FUSE_EXPLICIT_INVAL_DATA;
+            if (minor < 42) /* there a link of a file system that has no sizes would be cut */
+                expected &= ~FUSE_CACHE_SYMLINKS;
+            CHECK_EQ(BODY(fuse_init_out)->flags & all, expected);
+            CHECK_EQ(guest_end(&guest), 0);
+        }
+}
+
 int main(void)
 {
     if (geteuid() != 0) {
@@ -96,5 +178,7 @@ int main(void)
     }
     RUN(cache_modes);
     RUN(options_win);
+    RUN(flush_where_it_matters);
+    RUN(negotiated_flags);
     return test_result();
 }
