@@ -22,6 +22,15 @@ int host_create(int dirfd, const char *name, int flags, mode_t mode, int *ret_fd
     return 0;
 }
 
+int host_create_nameless(int dirfd, int flags, mode_t mode, int *ret_fd)
+{
+    int fd = openat(dirfd, ".", flags | O_TMPFILE | O_CLOEXEC, mode);
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
 int host_mknod(int dirfd, const char *name, mode_t mode, uint32_t rdev)
 {
     return mknodat(dirfd, name, mode, rdev) < 0 ? -errno : 0;

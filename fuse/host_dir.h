@@ -29,6 +29,13 @@ struct host_dirent {
 /* Creates and opens a regular file that must not exist yet (-EEXIST). Caller owns *ret_fd. */
 int host_create(int dirfd, const char *name, int flags, mode_t mode, int *ret_fd);
 
+/*
+ * Creates and opens a regular file without a name in dirfd's file system; with O_EXCL in flags it
+ * can never get one. flags say O_WRONLY or O_RDWR. -EOPNOTSUPP where there are no such files.
+ * Caller owns *ret_fd.
+ */
+int host_create_nameless(int dirfd, int flags, mode_t mode, int *ret_fd);
+
 /* rdev: as on the wire and in dev_t's low half, 12:20 bits; used for devices only. */
 int host_mknod(int dirfd, const char *name, mode_t mode, uint32_t rdev);
 int host_mkdir(int dirfd, const char *name, mode_t mode);

@@ -17,7 +17,12 @@ int host_stat_name(int dirfd, const char *name, struct statx *ret_attributes)
 
 int host_stat_fd(int fd, struct statx *ret_attributes)
 {
-    if (statx(fd, "", AT_EMPTY_PATH, STAT_MASK, ret_attributes) < 0)
+    return host_stat_synced(fd, 0, ret_attributes);
+}
+
+int host_stat_synced(int fd, int sync, struct statx *ret_attributes)
+{
+    if (statx(fd, "", AT_EMPTY_PATH | sync, STAT_MASK, ret_attributes) < 0)
         return -errno;
     return 0;
 }

@@ -13,6 +13,9 @@ int host_stat_name(int dirfd, const char *name, struct statx *ret_attributes);
 /* Attributes of what fd (O_PATH will do) refers to. Returns 0 or a negative errno. */
 int host_stat_fd(int fd, struct statx *ret_attributes);
 
+/* The same; sync is 0 or one of AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC. */
+int host_stat_synced(int fd, int sync, struct statx *ret_attributes);
+
 /* An O_PATH descriptor of name in dirfd, of the link itself if it is one. Caller owns *ret_fd. */
 int host_open_path(int dirfd, const char *name, int *ret_fd);
 

@@ -111,6 +111,15 @@ int inode_budget_take(struct fuse_server *server);
 void inode_keep(struct inode_table *table, struct inode *inode);
 
 /*
+ * The same for one that may have no descriptor yet: fd is any of the file. It counts in the budget.
+ * Returns 0, -ENFILE, or the errno of the host.
+ */
+int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd);
+
+/* Takes that back for a regular file: it has a name again, so that a file handle will do. */
+void inode_let_go(struct fuse_thread *thread, struct inode *inode);
+
+/*
  * Whether closing a file that was written can tell nothing that the writes did not: true for local
  * file systems that are known, false for all others.
  */

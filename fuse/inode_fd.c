@@ -127,6 +127,54 @@ void inode_keep(struct inode_table *table, struct inode *inode)
     pthread_mutex_unlock(&table->cache.lock);
 }
 
+int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd)
+{
+    struct inode_table *table = thread->server->inodes;
+    autoclose int own = -1;
+    int error = inode_budget_take(thread->server);
+    if (error)
+        return error;
+    error = host_reopen(fd, O_PATH, &own);
+    if (!error) {
+        pthread_mutex_lock(&table->cache.lock);
+        if (atomic_load(&inode->fd) < 0)
+            atomic_store(&inode->fd, steal_fd(&own));
+        else
+            cache_slot_free(table, inode);
+        pthread_mutex_unlock(&table->cache.lock);
+    }
+    if (error || own >= 0)
+        fd_budget_give(&thread->server->budget);
+    return error;
+}
+
+void inode_let_go(struct fuse_thread *thread, struct inode *inode)
+{
+    struct inode_table *table = thread->server->inodes;
+    struct inode_cache *cache = &table->cache;
+    int evicted = -1;
+    if (!S_ISREG(inode->type) || inode->handle_length == 0)
+        return;
+    pthread_mutex_lock(&cache->lock);
+    /* The descriptor is counted: what makes room for it in the cache gives its own count back. */
+    if (atomic_load(&inode->fd) >= 0 && inode->cache_slot == INODE_CACHE_NO_SLOT) {
+        uint32_t slot = cache->used;
+        if (slot < cache->capacity) {
+            cache->used++;
+        } else {
+            slot = cache_victim(table);
+            struct inode *victim = &table->slab[cache->slots[slot]];
+            evicted = atomic_exchange(&victim->fd, -1);
+            victim->cache_slot = INODE_CACHE_NO_SLOT;
+        }
+        cache->slots[slot] = (uint32_t)(inode - table->slab);
+        inode->cache_slot = slot;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    if (evicted >= 0)
+        epoch_retire(thread->server->epochs, cached_fd_release, thread->server, (uint64_t)evicted);
+}
+
 int inode_budget_take(struct fuse_server *server)
 {
     struct fd_budget *budget = &server->budget;

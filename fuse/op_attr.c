@@ -37,20 +37,51 @@ static int reply_attributes(struct fuse_req *req, int fd)
     return req_reply(req, out);
 }
 
+/* By the open file that the guest names, or by inode. */
+static int attributes_fd(struct fuse_req *req, uint32_t getattr_flags, uint64_t fh, int *ret_fd)
+{
+    if (!(getattr_flags & FUSE_GETATTR_FH))
+        return inode_fd(req->thread, req->inode, ret_fd);
+    struct handle *handle;
+    int error = handle_get(req->server->handles, HANDLE_FILE, fh, req->header.nodeid, &handle);
+    if (!error)
+        *ret_fd = handle->fd;
+    return error;
+}
+
 int op_getattr(struct fuse_req *req)
 {
     const struct fuse_getattr_in *in = &req->args.getattr;
     int fd;
-    int error;
-    if (in->getattr_flags & FUSE_GETATTR_FH) {
-        struct handle *handle;
-        error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
-        if (!error)
-            fd = handle->fd;
-    } else {
-        error = inode_fd(req->thread, req->inode, &fd);
-    }
+    int error = attributes_fd(req, in->getattr_flags, in->fh, &fd);
     return error ? error : reply_attributes(req, fd);
+}
+
+/*
+ * What is asked for is a hint, as in statx(2): all that GETATTR tells comes always, because the
+ * guest's kernel has room for it anyway, and birth wherever the host has it.
+ */
+int op_statx(struct fuse_req *req)
+{
+    const struct fuse_abi_statx_in *in = &req->args.statx;
+    if (in->sx_flags & ~(uint32_t)AT_STATX_SYNC_TYPE)
+        return -EINVAL;
+    int fd;
+    struct statx attributes;
+    int error = attributes_fd(req, in->getattr_flags, in->fh, &fd);
+    if (!error)
+        error = host_stat_synced(fd, (int)in->sx_flags, &attributes);
+    if (!error)
+        error = dax_tell(req->thread, req->inode, &attributes);
+    if (error)
+        return error;
+    struct cache_time valid = cachepol_attributes(req->server->settings);
+    struct fuse_abi_statx_out out = {
+        .attr_valid = valid.seconds,
+        .attr_valid_nsec = valid.nanoseconds,
+        .stat = wire_statx(req->server, req->inode, &attributes),
+    };
+    return req_reply(req, out);
 }
 
 static int set_owner(const struct fuse_setattr_in *in, int fd)

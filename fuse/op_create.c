@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * MKNOD, MKDIR, SYMLINK, LINK, CREATE. What is made belongs to the user of the guest who made it:
- * the thread has that user's ids for the length of the one call that creates.
+ * MKNOD, MKDIR, SYMLINK, LINK, CREATE, TMPFILE. What is made belongs to the user of the guest who
+ * made it: the thread has that user's ids for the length of the one call that creates.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -104,13 +104,16 @@ int op_link(struct fuse_req *req)
         error = inode_fd(req->thread, old, &fd);
     if (!error)
         error = host_link(fd, dirfd, name);
-    return error ? error : op_reply_entry(req, name);
+    if (error)
+        return error;
+    inode_let_go(req->thread, old); /* it may have been a TMPFILE, which has a name now */
+    return op_reply_entry(req, name);
 }
 
-/* What CREATE has got hold of on its way to the reply. */
+/* What CREATE or TMPFILE has got hold of on its way to the reply. */
 struct creation {
-    const char *name;
-    int fd; /* the new file, counted in the budget; -1: there was one before us */
+    const char *name; /* NULL: a file without one */
+    int fd;           /* the new file, counted in the budget; -1: there was one before us */
     struct inode *inode;
     struct statx attributes;
     bool submount;
@@ -132,7 +135,10 @@ static int create_new(struct fuse_req *req, struct creation *creation)
 
     error = become_requester(req, mode);
     if (!error) {
-        error = host_create(dirfd, creation->name, flags, mode, &creation->fd);
+        if (creation->name)
+            error = host_create(dirfd, creation->name, flags, mode, &creation->fd);
+        else
+            error = host_create_nameless(dirfd, flags | (in->flags & O_EXCL), mode, &creation->fd);
         become_server(req);
     }
     if (error)
@@ -212,6 +218,20 @@ static int reply_creation(struct fuse_req *req, struct creation *creation)
     return error;
 }
 
+static int reply_nameless(struct fuse_req *req, struct creation *creation)
+{
+    struct handle_table *handles = req->server->handles;
+    uint64_t nodeid = inode_id(req->server->inodes, creation->inode);
+    struct handle *handle;
+    int error = handle_get(handles, HANDLE_FILE, creation->fh, nodeid, &handle);
+    if (!error)
+        error = inode_hold(req->thread, creation->inode, handle->fd);
+    if (!error)
+        return reply_creation(req, creation);
+    handle_release(handles, HANDLE_FILE, creation->fh, nodeid);
+    return error;
+}
+
 /*
  * Without O_EXCL an existing file is opened. The host is asked to create first, exclusively, so
  * that an open with O_CREAT never follows a link or waits for a FIFO that somebody put there; then
@@ -229,6 +249,28 @@ int op_create(struct fuse_req *req)
         error = open_existing(req, &creation);
     if (!error)
         error = reply_creation(req, &creation);
+    if (error && creation.inode)
+        inode_forget(req->thread, inode_id(req->server->inodes, creation.inode), 1);
+    drop_new(req, &creation);
+    return error;
+}
+
+/*
+ * A file without a name, which LINK may give it later. The name in the request is the kernel's own
+ * and means nothing. While the guest knows the file without its being open, nothing but a
+ * descriptor keeps it alive.
+ */
+int op_tmpfile(struct fuse_req *req)
+{
+    struct creation creation = {.fd = -1};
+    const char *ignored;
+    int error = req_string(req, &ignored);
+    if (!error)
+        error = create_new(req, &creation);
+    if (!error)
+        error = adopt_new(req, &creation);
+    if (!error)
+        error = reply_nameless(req, &creation);
     if (error && creation.inode)
         inode_forget(req->thread, inode_id(req->server->inodes, creation.inode), 1);
     drop_new(req, &creation);

@@ -114,7 +114,8 @@ int op_lseek(struct fuse_req *req)
     return req_reply(req, out);
 }
 
-int op_copy_file_range(struct fuse_req *req)
+/* Copies at most max bytes. */
+static int copy(struct fuse_req *req, size_t max, size_t *ret_length)
 {
     const struct fuse_copy_file_range_in *in = &req->args.copy_file_range;
     int from;
@@ -126,7 +127,10 @@ int op_copy_file_range(struct fuse_req *req)
         return error;
     if (in->flags || in->off_in > INT64_MAX || in->off_out > INT64_MAX)
         return -EINVAL;
-    size_t length = in->len < COPY_MAX ? (size_t)in->len : COPY_MAX;
+    /* Of the whole length, as the host would see it. */
+    if (in->off_in + in->len < in->off_in || in->off_out + in->len < in->off_out)
+        return -EOVERFLOW;
+    size_t length = in->len < max ? (size_t)in->len : max;
     struct inode *target;
     error = keep_or_kill_suid(req);
     if (!error)
@@ -140,11 +144,27 @@ int op_copy_file_range(struct fuse_req *req)
     if (error)
         return error;
 
-    error = host_copy_range(from, (off_t)in->off_in, to, (off_t)in->off_out, length, &length);
-    if (!error)
-        error = show_change(req, in->nodeid_out);
+    error = host_copy_range(from, (off_t)in->off_in, to, (off_t)in->off_out, length, ret_length);
+    return error ? error : show_change(req, in->nodeid_out);
+}
+
+int op_copy_file_range(struct fuse_req *req)
+{
+    size_t length;
+    int error = copy(req, COPY_MAX, &length);
     if (error)
         return error;
     struct fuse_write_out out = {.size = (uint32_t)length};
+    return req_reply(req, out);
+}
+
+/* Some host file systems copy more than 2 GiB in one call; the window takes no more at a time. */
+int op_copy_file_range_64(struct fuse_req *req)
+{
+    size_t length;
+    int error = copy(req, req->server->dax ? COPY_MAX : SSIZE_MAX, &length);
+    if (error)
+        return error;
+    struct fuse_abi_copy_file_range_out out = {.bytes_copied = length};
     return req_reply(req, out);
 }

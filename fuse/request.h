@@ -55,6 +55,7 @@ struct fuse_req {
         struct fuse_lseek_in lseek;
         struct fuse_copy_file_range_in copy_file_range;
         struct fuse_syncfs_in syncfs;
+        struct fuse_abi_statx_in statx;
         struct fuse_init_in init;
         struct fuse_setupmapping_in setupmapping;
         struct fuse_removemapping_in removemapping;

@@ -30,6 +30,42 @@ struct fuse_attr wire_attr(const struct fuse_server *server, struct inode *inode
     };
 }
 
+static struct fuse_abi_sx_time wire_time(uint64_t seconds, uint32_t nanoseconds)
+{
+    return (struct fuse_abi_sx_time){.tv_sec = (int64_t)seconds, .tv_nsec = nanoseconds};
+}
+
+/* What is true of a file wherever it is seen; how it is mounted or mapped is the guest's affair. */
+#define ATTRIBUTES_TOLD                                                                     \
+    (STATX_ATTR_COMPRESSED | STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_NODUMP | \
+     STATX_ATTR_ENCRYPTED | STATX_ATTR_VERITY)
+
+struct fuse_abi_statx wire_statx(const struct fuse_server *server, struct inode *inode,
+                                 const struct statx *attributes)
+{
+    /* By way of GETATTR's form, so that both say the same, whatever is translated there. */
+    struct fuse_attr attr = wire_attr(server, inode, attributes);
+    return (struct fuse_abi_statx){
+        .mask = attributes->stx_mask & (STATX_BASIC_STATS | STATX_BTIME),
+        .blksize = attr.blksize,
+        .attributes = attributes->stx_attributes & ATTRIBUTES_TOLD,
+        .attributes_mask = attributes->stx_attributes_mask & ATTRIBUTES_TOLD,
+        .nlink = attr.nlink,
+        .uid = attr.uid,
+        .gid = attr.gid,
+        .mode = (uint16_t)attr.mode,
+        .ino = attr.ino,
+        .size = attr.size,
+        .blocks = attr.blocks,
+        .atime = wire_time(attr.atime, attr.atimensec),
+        .btime = wire_time((uint64_t)attributes->stx_btime.tv_sec, attributes->stx_btime.tv_nsec),
+        .ctime = wire_time(attr.ctime, attr.ctimensec),
+        .mtime = wire_time(attr.mtime, attr.mtimensec),
+        .rdev_major = attributes->stx_rdev_major,
+        .rdev_minor = attributes->stx_rdev_minor,
+    };
+}
+
 struct fuse_entry_out wire_entry(const struct fuse_server *server, struct inode *inode,
                                  const struct statx *attributes, bool submount)
 {

@@ -19,6 +19,10 @@ struct inode;
 struct fuse_attr wire_attr(const struct fuse_server *server, struct inode *inode,
                            const struct statx *attributes);
 
+/* The same for STATX, with the time of birth; its mask says what there is. */
+struct fuse_abi_statx wire_statx(const struct fuse_server *server, struct inode *inode,
+                                 const struct statx *attributes);
+
 /*
  * The answer to a lookup. submount: another file system is mounted there, which the guest is to
  * mount as well; told only to a guest that negotiated FUSE_SUBMOUNTS.

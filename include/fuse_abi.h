@@ -34,7 +34,60 @@
 #define FUSE_ABI_STATX                52
 #define FUSE_ABI_COPY_FILE_RANGE_64   53
 
+/* STATX, since 7.39: as statx(2) has it. */
+struct fuse_abi_sx_time {
+    int64_t tv_sec;
+    uint32_t tv_nsec;
+    int32_t reserved;
+};
+
+struct fuse_abi_statx {
+    uint32_t mask;
+    uint32_t blksize;
+    uint64_t attributes;
+    uint32_t nlink;
+    uint32_t uid;
+    uint32_t gid;
+    uint16_t mode;
+    uint16_t reserved;
+    uint64_t ino;
+    uint64_t size;
+    uint64_t blocks;
+    uint64_t attributes_mask;
+    struct fuse_abi_sx_time atime;
+    struct fuse_abi_sx_time btime;
+    struct fuse_abi_sx_time ctime;
+    struct fuse_abi_sx_time mtime;
+    uint32_t rdev_major;
+    uint32_t rdev_minor;
+    uint32_t dev_major;
+    uint32_t dev_minor;
+    uint64_t reserved2[14];
+};
+_Static_assert(sizeof(struct fuse_abi_statx) == 256, "the wire's layout");
+
+struct fuse_abi_statx_in {
+    uint32_t getattr_flags;
+    uint32_t reserved;
+    uint64_t fh;
+    uint32_t sx_flags;
+    uint32_t sx_mask;
+};
+
+struct fuse_abi_statx_out {
+    uint64_t attr_valid;
+    uint32_t attr_valid_nsec;
+    uint32_t flags;
+    uint64_t reserved[2];
+    struct fuse_abi_statx stat;
+};
+
+/* The reply of COPY_FILE_RANGE_64, since 7.45. */
+struct fuse_abi_copy_file_range_out {
+    uint64_t bytes_copied;
+};
+
 /* The size of struct fuse_init_in before FUSE_INIT_EXT gave it flags2 (7.36). */
-#define FUSE_ABI_INIT_IN_SHORT        16
+#define FUSE_ABI_INIT_IN_SHORT 16
 
 #endif

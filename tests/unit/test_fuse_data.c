@@ -410,7 +410,8 @@ static void space(void)
 
     CHECK_EQ(copy_range(&guest, node, fh, other, other_fh, 200000, 4, 0), 4);
     CHECK_EQ(guest_host_stat(&guest, "b").st_size, 6);
-    CHECK_EQ(copy_range(&guest, node, fh, other, other_fh, 0, UINT64_MAX, 0), 1 << 20);
+    CHECK_EQ(copy_range(&guest, node, fh, other, other_fh, 0, INT64_MAX, 0), 1 << 20);
+    CHECK_EQ(copy_range(&guest, node, fh, other, other_fh, 0, UINT64_MAX, 0), -EOVERFLOW);
     CHECK_EQ(copy_range(&guest, node, fh, other, other_fh, 0, 4, 1), -EINVAL);
     CHECK_EQ(copy_range(&guest, node, fh, other, other_fh, UINT64_MAX, 4, 0), -EINVAL);
     CHECK_EQ(copy_range(&guest, node, fh, node, other_fh, 0, 4, 0), -EBADF);

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import time
 
 from suite import syscalls
 from suite.runner import case
@@ -64,11 +65,111 @@ def create_without_permission_for_itself(t):
 
 @case()
 def open_tmpfile(t):
-    fd = t.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, label="tmpfile")
-    if fd is not None:
-        t.do("tmpfile write", os.write, fd, b"nameless")
-        t.stat(fd, label="tmpfile stat")
+    os.umask(0o027)
+    fd = t.open(".", os.O_TMPFILE | os.O_RDWR, 0o666, label="tmpfile")
+    os.umask(0o022)
+    if fd is None:
+        return
+    t.do("write", os.write, fd, b"nameless")
+    t.stat(fd, label="stat")
     t.listdir()
+    t.do("read", os.pread, fd, 20, 0)
+    t.do("truncate", os.ftruncate, fd, 4)
+    t.do("chmod", os.fchmod, fd, 0o604)
+    t.do("xattr", os.setxattr, fd, "user.x", b"v")
+    t.stat(fd, label="stat")
+    t.do("again by number", lambda: os.close(os.open(f"/proc/self/fd/{fd}", os.O_RDWR)))
+    os.mkdir("d")
+    t.do("link", syscalls.linkat, syscalls.AT_FDCWD, f"/proc/self/fd/{fd}", "d/named",
+         syscalls.AT_SYMLINK_FOLLOW)
+    t.stat(fd, label="linked")
+    t.stat("d/named")
+    t.do("write", os.pwrite, fd, b"NAME", 0)
+    t.read_file("d/named")
+    t.do("second link", os.link, "d/named", "other")
+    t.do("unlink", os.unlink, "d/named")
+    t.stat(fd, label="still there")
+    t.close(fd)
+    t.read_file("other")
+    t.do("xattr", os.getxattr, "other", "user.x")
+
+
+@case()
+def open_tmpfile_errors(t):
+    t.open(".", os.O_TMPFILE | os.O_RDONLY, label="read only")
+    t.open("missing", os.O_TMPFILE | os.O_RDWR, label="missing folder")
+    t.write_file("f", b"")
+    t.open("f", os.O_TMPFILE | os.O_RDWR, label="in a file")
+    os.mkdir("d")
+    folder = t.open("d", os.O_RDONLY | os.O_DIRECTORY)
+    os.rmdir("d")
+    t.open(f"/proc/self/fd/{folder}", os.O_TMPFILE | os.O_RDWR, label="in a removed folder")
+    fd = t.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_EXCL, 0o600, label="never to be linked")
+    if fd is not None:
+        t.do("link", syscalls.linkat, syscalls.AT_FDCWD, f"/proc/self/fd/{fd}", "named",
+             syscalls.AT_SYMLINK_FOLLOW)
+    t.listdir()
+    if t.world != "user":
+        return
+    os.mkdir("locked", 0o555)
+    t.open("locked", os.O_TMPFILE | os.O_RDWR, label="without permission")
+
+
+@case()
+def open_tmpfile_held(t):
+    """A file without a name lives as long as somebody holds it, opened or not."""
+    fd = t.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, label="tmpfile")
+    if fd is None:
+        return
+    t.do("write", os.write, fd, b"held")
+    held = t.open(f"/proc/self/fd/{fd}", os.O_PATH, label="held by path")
+    t.close(fd)
+    t.stat(held, label="stat")
+    fd = t.open(f"/proc/self/fd/{held}", os.O_RDWR, label="opened again")
+    t.do("read", os.pread, fd, 10, 0)
+    t.do("link", syscalls.linkat, syscalls.AT_FDCWD, f"/proc/self/fd/{held}", "named",
+         syscalls.AT_SYMLINK_FOLLOW)
+    t.read_file("named")
+
+
+@case(worlds=("root",))
+def open_tmpfile_of_others(t):
+    os.mkdir("shared")
+    os.chmod("shared", 0o777)
+    os.mkdir("g")
+    os.chown("g", 0, 77)
+    os.chmod("g", 0o2777)
+
+    def body(inner):
+        for place in ("shared", "g"):
+            fd = inner.open(place, os.O_TMPFILE | os.O_RDWR, 0o2755, label=f"tmpfile {place}")
+            if fd is not None:
+                inner.stat(fd, label=place)
+    t.as_user(1234, 5678, [], body)
+
+
+@case()
+def statx_birth(t):
+    """Time of birth and attribute flags, where the file system has them."""
+    before = time.time()
+    t.write_file("f", b"x")
+    os.mkdir("d")
+    os.symlink("f", "l")
+    os.mkfifo("p")
+    for name in ("f", "d", "l", "p"):
+        mask, birth = syscalls.statx_birth(name)
+        t.note(f"{name} has birth", bool(mask & syscalls.STATX_BTIME))
+        t.note(f"{name} was born now", not mask & syscalls.STATX_BTIME or
+               before - 5 < birth < time.time() + 5)
+    first = syscalls.statx_birth("f")
+    time.sleep(0.02)
+    t.write_file("f", b"changed")
+    os.rename("f", "g")
+    t.note("birth stays", syscalls.statx_birth("g") == first)
+    fd = t.open("g")
+    t.note("of a descriptor", syscalls.statx_birth(fd) == first)
+    os.unlink("g")
+    t.note("of a deleted file", syscalls.statx_birth(fd) == first)
 
 
 @case()

@@ -52,8 +52,6 @@ def _drops_sys_admin(context):
 
 
 KNOWN = [
-    Known("O_TMPFILE: the TMPFILE operation comes with the issue on semantics",
-          line=r"tmpfile", case="open_tmpfile"),
     Known("no POSIX ACL negotiated: the client answers for system.posix_acl_* itself; comes with "
           "the issue on semantics",
           line=r"^acl missing: ", case="xattr_name_spaces"),

@@ -105,11 +105,19 @@ def faccessat2(path, mode, flags):
     return call("faccessat2", AT_FDCWD, _path(path), mode, flags)
 
 
-def statx_btime_mask(path):
-    """Whether the file system tells a birth time (STATX_BTIME answered)."""
+STATX_BTIME = 0x800
+
+
+def statx_birth(path):
+    """(mask, time of birth) of a name, itself if it is a link, or of a descriptor."""
     buffer = ctypes.create_string_buffer(256)
-    call("statx", AT_FDCWD, _path(path), 0x100, 0xfff, buffer)
-    return bool(struct.unpack_from("I", buffer)[0] & 0x800)
+    if isinstance(path, int):
+        call("statx", path, _path(""), AT_EMPTY_PATH, 0xfff, buffer)
+    else:
+        call("statx", AT_FDCWD, _path(path), 0x100, 0xfff, buffer)
+    mask = struct.unpack_from("I", buffer)[0]
+    seconds, nanoseconds = struct.unpack_from("qI", buffer, 80)
+    return mask & 0xfff, seconds + nanoseconds / 1e9
 
 
 def openat2(path, flags, mode, resolve):

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Operations that only newer guests ask for: TMPFILE, STATX, COPY_FILE_RANGE_64. Needs root, for
+ * owners.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "fuse_guest.h"
+#include "test.h"
+
+#define ROOT FUSE_ROOT_ID
+
+static int tmpfile_new(struct guest *guest, uint64_t parent, uint32_t flags, uint32_t mode,
+                       uint64_t *ret_node, uint64_t *ret_fh)
+{
+    struct fuse_create_in in = {.flags = flags | O_TMPFILE, .mode = S_IFREG | mode};
+    int error = guest_ask(guest, FUSE_ABI_TMPFILE, parent, in, "/");
+    if (error)
+        return error;
+    *ret_node = ((struct fuse_entry_out *)guest->body)->nodeid;
+    *ret_fh = ((struct fuse_open_out *)(guest->body + sizeof(struct fuse_entry_out)))->fh;
+    return 0;
+}
+
+static int release(struct guest *guest, uint64_t node, uint64_t fh)
+{
+    struct fuse_release_in in = {.fh = fh};
+    return guest_do(guest, FUSE_RELEASE, node, in);
+}
+
+static int give_name(struct guest *guest, uint64_t node, const char *name)
+{
+    struct fuse_link_in in = {.oldnodeid = node};
+    return guest_ask(guest, FUSE_LINK, ROOT, in, name);
+}
+
+static void forget(struct guest *guest, uint64_t node, uint64_t count)
+{
+    struct fuse_forget_in in = {.nlookup = count};
+    guest_do(guest, FUSE_FORGET, node, in);
+}
+
+static void nameless_file_with(enum file_handles_mode mode)
+{
+    struct guest guest;
+    guest_prepare(&guest);
+    guest.settings.file_handles = mode;
+    guest_start(&guest);
+    uint64_t node, fh;
+    guest.uid = 1000;
+    guest.gid = 2000;
+    CHECK_EQ(tmpfile_new(&guest, ROOT, O_RDWR, 0640, &node, &fh), 0);
+    guest.uid = guest.gid = 0;
+    CHECK_EQ(guest.length, sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out));
+    CHECK_EQ(BODY(fuse_entry_out)->attr.nlink, 0);
+    CHECK_EQ(BODY(fuse_entry_out)->attr.mode, S_IFREG | 0640);
+    CHECK_EQ(BODY(fuse_entry_out)->attr.uid, 1000);
+    CHECK_EQ(BODY(fuse_entry_out)->attr.gid, 2000);
+    CHECK_EQ(guest_write(&guest, node, fh, 0, "content", 7, 0, 0), 7);
+
+    /* Closed, and still known: the guest may hold it without having it open. */
+    CHECK_EQ(release(&guest, node, fh), 0);
+    struct fuse_getattr_in getattr = {0};
+    CHECK_EQ(guest_do(&guest, FUSE_GETATTR, node, getattr), 0);
+    CHECK_EQ(BODY(fuse_attr_out)->attr.size, 7);
+    CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+    CHECK_EQ(guest_read(&guest, node, fh, 0, 100), 7);
+    CHECK_EQ(release(&guest, node, fh), 0);
+
+    CHECK_EQ(give_name(&guest, node, "named"), 0);
+    CHECK_EQ(BODY(fuse_entry_out)->nodeid, node);
+    CHECK_EQ(BODY(fuse_entry_out)->attr.nlink, 1);
+    CHECK_EQ(guest_lookup(&guest, "named"), node);
+    CHECK_EQ(guest_host_stat(&guest, "named").st_size, 7);
+    forget(&guest, node, 3);
+    CHECK_EQ(guest_do(&guest, FUSE_GETATTR, node, getattr), -ESTALE);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+static void nameless_file(void)
+{
+    nameless_file_with(FILE_HANDLES_PREFER);
+}
+
+static void nameless_file_without_handles(void)
+{
+    nameless_file_with(FILE_HANDLES_NEVER);
+}
+
+static void nameless_file_refused(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    uint64_t node, fh;
+    CHECK_EQ(tmpfile_new(&guest, ROOT, O_RDWR | O_EXCL, 0600, &node, &fh), 0);
+    CHECK_EQ(give_name(&guest, node, "named"), -ENOENT);
+    CHECK_EQ(tmpfile_new(&guest, ROOT, O_RDONLY, 0600, &node, &fh), -EINVAL);
+    guest_host_file(&guest, "f", "x");
+    CHECK_EQ(tmpfile_new(&guest, guest_lookup(&guest, "f"), O_RDWR, 0600, &node, &fh), -ENOTDIR);
+    CHECK_EQ(tmpfile_new(&guest, 77, O_RDWR, 0600, &node, &fh), -ESTALE);
+    struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0600};
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_TMPFILE, ROOT, in), -EINVAL);
+    guest.uid = UINT32_MAX;
+    CHECK_EQ(tmpfile_new(&guest, ROOT, O_RDWR, 0600, &node, &fh), -EINVAL);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* A file that got a name needs no descriptor of its own any more, however many there are. */
+static void named_files_keep_no_descriptor(void)
+{
+    enum { FILES = 300 };
+    struct guest guest;
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){FILES / 2, before.rlim_max});
+    guest_begin(&guest);
+    uint64_t nodes[FILES], fh;
+    struct fuse_getattr_in getattr = {0};
+    for (unsigned i = 0; i < FILES; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "n%u", i);
+        CHECK_EQ(tmpfile_new(&guest, ROOT, O_RDWR, 0600, &nodes[i], &fh), 0);
+        CHECK_EQ(release(&guest, nodes[i], fh), 0);
+        CHECK_EQ(give_name(&guest, nodes[i], name), 0);
+        CHECK_EQ(guest_do(&guest, FUSE_GETATTR, nodes[i], getattr), 0);
+    }
+    CHECK_EQ(tmpfile_new(&guest, ROOT, O_RDWR, 0600, &nodes[0], &fh), 0);
+    CHECK_EQ(guest_end(&guest), 0);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+
+static void times_of_birth(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    uint64_t node, fh;
+    CHECK_EQ(guest_create(&guest, "f", O_RDWR | O_CREAT, S_IFREG | 0640, &node, &fh), 0);
+    CHECK_EQ(guest_write(&guest, node, fh, 0, "12345", 5, 0, 0), 5);
+    struct statx host;
+    CHECK_EQ(statx(AT_FDCWD, guest_path(&guest, "f"), 0, STATX_BASIC_STATS | STATX_BTIME, &host),
+             0);
+    struct fuse_abi_statx_in in = {.sx_mask = STATX_BASIC_STATS | STATX_BTIME};
+    for (unsigned by_handle = 0; by_handle < 2; by_handle++) {
+        in.getattr_flags = by_handle ? FUSE_GETATTR_FH : 0;
+        in.fh = by_handle ? fh : 0;
+        CHECK_EQ(guest_do(&guest, FUSE_ABI_STATX, node, in), 0);
+        CHECK_EQ(guest.length, sizeof(struct fuse_abi_statx_out));
+        CHECK_EQ(BODY(fuse_abi_statx_out)->attr_valid, 1);
+        const struct fuse_abi_statx *stat = &BODY(fuse_abi_statx_out)->stat;
+        CHECK_EQ(stat->mask, host.stx_mask & (STATX_BASIC_STATS | STATX_BTIME));
+        CHECK_EQ(stat->btime.tv_sec, host.stx_btime.tv_sec);
+        CHECK_EQ(stat->btime.tv_nsec, host.stx_btime.tv_nsec);
+        CHECK_EQ(stat->mtime.tv_nsec, host.stx_mtime.tv_nsec);
+        CHECK_EQ(stat->size, 5);
+        CHECK_EQ(stat->mode, S_IFREG | 0640);
+        CHECK_EQ(stat->ino, host.stx_ino);
+        CHECK_EQ(stat->attributes & ~stat->attributes_mask, 0);
+    }
+    in.fh ^= 1;
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_STATX, node, in), -EBADF);
+    in = (struct fuse_abi_statx_in){.sx_flags = AT_STATX_DONT_SYNC};
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_STATX, node, in), 0);
+    in.sx_flags = AT_STATX_DONT_SYNC | AT_STATX_FORCE_SYNC;
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_STATX, node, in), -EINVAL);
+    in.sx_flags = AT_SYMLINK_NOFOLLOW;
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_STATX, node, in), -EINVAL);
+
+    /* Devices by their numbers, in the form of statx(2). */
+    CHECK_EQ(mknod(guest_path(&guest, "dev"), S_IFCHR | 0600, 0x12345), 0);
+    in.sx_flags = 0;
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_STATX, guest_lookup(&guest, "dev"), in), 0);
+    CHECK_EQ(BODY(fuse_abi_statx_out)->stat.rdev_major, 0x123);
+    CHECK_EQ(BODY(fuse_abi_statx_out)->stat.rdev_minor, 0x45);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+static void copies_in_64_bits(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    uint64_t node, fh, other, other_fh;
+    CHECK_EQ(guest_create(&guest, "a", O_RDWR | O_CREAT, S_IFREG | 0600, &node, &fh), 0);
+    CHECK_EQ(guest_create(&guest, "b", O_RDWR | O_CREAT, S_IFREG | 0600, &other, &other_fh), 0);
+    CHECK_EQ(guest_write(&guest, node, fh, 0, "0123456789", 10, 0, 0), 10);
+    struct fuse_copy_file_range_in in = {
+        .fh_in = fh, .nodeid_out = other, .fh_out = other_fh, .off_out = 5, .len = 1ull << 40};
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_COPY_FILE_RANGE_64, node, in), 0);
+    CHECK_EQ(guest.length, sizeof(struct fuse_abi_copy_file_range_out));
+    CHECK_EQ(BODY(fuse_abi_copy_file_range_out)->bytes_copied, 10);
+    CHECK_EQ(guest_host_stat(&guest, "b").st_size, 15);
+    in.len = UINT64_MAX;
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_COPY_FILE_RANGE_64, node, in), -EOVERFLOW);
+    in.len = 4;
+    in.flags = 1;
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_COPY_FILE_RANGE_64, node, in), -EINVAL);
+
+    /* Within one file: not where it overlaps. */
+    in = (struct fuse_copy_file_range_in){
+        .fh_in = fh, .nodeid_out = node, .fh_out = fh, .off_out = 4, .len = 6};
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_COPY_FILE_RANGE_64, node, in), -EINVAL);
+    in.len = 4;
+    CHECK_EQ(guest_do(&guest, FUSE_ABI_COPY_FILE_RANGE_64, node, in), 0);
+    CHECK_EQ(guest_read(&guest, node, fh, 0, 10), 10);
+    CHECK(memcmp(guest.body, "0123012389", 10) == 0);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* What has no answer here is ENOSYS, upon which Linux stops asking. */
+static void never_asked_again(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    struct fuse_poll_in poll_in = {0};
+    struct fuse_bmap_in bmap_in = {0};
+    CHECK_EQ(guest_do(&guest, FUSE_POLL, ROOT, poll_in), -ENOSYS);
+    CHECK_EQ(guest_do(&guest, FUSE_BMAP, ROOT, bmap_in), -ENOSYS);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+int main(void)
+{
+    if (geteuid() != 0) {
+        printf("skipped: needs root\n");
+        return 77;
+    }
+    umask(0);
+    /* What the sandbox does before it makes threads. */
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0) {
+        printf("skipped: needs CAP_SETPCAP\n");
+        return 77;
+    }
+    RUN(nameless_file);
+    RUN(nameless_file_without_handles);
+    RUN(nameless_file_refused);
+    RUN(named_files_keep_no_descriptor);
+    RUN(times_of_birth);
+    RUN(copies_in_64_bits);
+    RUN(never_asked_again);
+    return test_result();
+}
