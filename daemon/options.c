@@ -181,6 +181,9 @@ static int check_together(struct options_parser *parser)
     if ((settings->uid_map_count || settings->gid_map_count) &&
         settings->sandbox != SANDBOX_NAMESPACE)
         return options_fail(parser, "--uid-map and --gid-map need --sandbox=namespace");
+    if (options_finish_xattr_rules(parser))
+        return -EINVAL;
+    settings->xattr |= settings->xattr_rules != NULL;
     if (!settings->request_queues)
         settings->request_queues = settings->tag ? 1 : REQUEST_QUEUES_MAX;
     if (settings->thread_pool_size > THREAD_POOL_MAX) {
@@ -227,5 +230,6 @@ void options_free(struct settings *settings)
     free(settings->socket_path);
     free(settings->socket_group);
     free(settings->tag);
+    options_free_xattr_rules(settings);
     settings->shared_dir = settings->socket_path = settings->socket_group = settings->tag = NULL;
 }

@@ -219,6 +219,34 @@ const struct option_row option_rows[] = {
         .help = "Let the guest read and write extended attributes.",
     },
     {
+        .name = "xattrmap",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "rules",
+        .apply = apply_xattrmap,
+        .help = "Give extended attributes other names on the host, and hide or refuse some. Turns "
+                "--xattr on. A rule is :type:scope:key:prepend: with any character for the colon; "
+                "white space may stand between rules, and the first that matches decides. scope: "
+                "client for names that the guest uses, which match if they begin with key; server "
+                "for names that the host lists, which match if they begin with prepend; all for "
+                "both. type: prefix puts prepend before the guest's name, and takes it away again; "
+                "ok leaves the name alone; bad refuses (EPERM) and hides it; unsupported refuses "
+                "(EOPNOTSUPP) and hides it. :map:key:prepend:, as the last rule, renames what "
+                "begins with key, and keeps the guest from the new names. What no rule matches is "
+                "refused and hidden.",
+    },
+    {
+        .name = "xattr-preset",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "name,...",
+        .apply = apply_xattr_preset,
+        .help = "Rules that come before those of --xattrmap, for attributes that need privileges "
+                "on the host and get user.virtiofs. before their names instead. Turns --xattr on. "
+                "overlay: trusted.overlay.*, for an overlayfs of the guest with its upper layer "
+                "on the share. selinux: security.selinux, the guest's labels.",
+    },
+    {
         .name = "readonly",
         .section = SECTION_FS,
         .apply = apply_flag,
@@ -560,15 +588,6 @@ const struct option_row option_rows[] = {
         .apply = apply_later,
         .choices = never_choices,
         .help = "SELinux labels of new files. Only never is accepted.",
-    },
-    {
-        .name = "xattrmap",
-        .section = SECTION_LATER,
-        .argument = ARGUMENT_REQUIRED,
-        .metavar = "rules",
-        .apply = apply_later,
-        .choices = no_choices,
-        .help = "Renaming of extended attributes. Refused.",
     },
     {
         .name = "translate-uid",

@@ -77,6 +77,12 @@ option_apply apply_flag, apply_choice, apply_string, apply_unsigned, apply_fd;
 option_apply apply_size, apply_power_of_two, apply_seconds;
 option_apply apply_tag, apply_modcaps, apply_id_map, apply_rlimit, apply_debug, apply_ignored;
 option_apply apply_outcome, apply_later, apply_compat;
+option_apply apply_xattrmap, apply_xattr_preset;
+
+/* Puts what presets there are before the rules of --xattrmap. Returns 0, or after options_fail().
+ */
+int options_finish_xattr_rules(struct options_parser *parser);
+void options_free_xattr_rules(struct settings *settings);
 
 /* Writes "a, b or c" of the choices that are not hidden. */
 void option_choices_text(const struct option_row *row, char *text, size_t size);

@@ -7,6 +7,7 @@
 
 #include "host_xattr.h"
 #include "server.h"
+#include "xattrmap.h"
 
 #define ACL_ACCESS  "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
@@ -34,13 +35,23 @@ static int get_fd(struct fuse_req *req, int *ret_fd)
     return inode_fd(req->thread, req->inode, ret_fd);
 }
 
-static int get_name_and_fd(struct fuse_req *req, const char **ret_name, int *ret_fd)
+/* An attribute's name: as the guest calls it, and as the host does. */
+struct attribute {
+    const char *name;
+    const char *host;
+    char room[XATTRMAP_NAME_MAX];
+};
+
+static int get_name_and_fd(struct fuse_req *req, struct attribute *ret_attribute, int *ret_fd)
 {
     int error = get_fd(req, ret_fd);
     if (!error)
-        error = req_string(req, ret_name);
-    if (!error && is_hidden(req, *ret_name))
+        error = req_string(req, &ret_attribute->name);
+    if (!error && is_hidden(req, ret_attribute->name))
         error = -EOPNOTSUPP;
+    if (!error)
+        error = xattrmap_to_host(req->server->settings->xattr_rules, ret_attribute->name,
+                                 ret_attribute->room, &ret_attribute->host);
     return error;
 }
 
@@ -59,28 +70,34 @@ static int reply_buffer(struct fuse_req *req, uint32_t size, size_t length)
 int op_getxattr(struct fuse_req *req)
 {
     uint32_t size = req->args.getxattr.size;
-    const char *name;
+    struct attribute attribute;
     int fd;
-    int error = get_name_and_fd(req, &name, &fd);
+    int error = get_name_and_fd(req, &attribute, &fd);
     if (error)
         return error;
     size_t length;
     size_t limit = size < XATTR_SIZE_MAX ? size : XATTR_SIZE_MAX;
-    error = host_xattr_get(fd, name, req->thread->buffer, limit, &length);
+    error = host_xattr_get(fd, attribute.host, req->thread->buffer, limit, &length);
     return error ? error : reply_buffer(req, size, length);
 }
 
-/* Takes hidden names out of a list. Returns its new length. */
-static size_t drop_hidden(const struct fuse_req *req, char *list, size_t length)
+/*
+ * Turns the host's names of a list into the guest's, without those that it does not see. Returns
+ * the new length, which is not larger.
+ */
+static size_t rename_listed(const struct fuse_req *req, char *list, size_t length)
 {
+    const struct xattr_rules *rules = req->server->settings->xattr_rules;
     size_t kept = 0;
     for (size_t at = 0; at < length;) {
         size_t part = strnlen(list + at, length - at) + 1;
         if (part > length - at)
             break;
-        if (!is_hidden(req, list + at)) {
-            memmove(list + kept, list + at, part);
-            kept += part;
+        const char *name = xattrmap_to_guest(rules, list + at);
+        if (name && !is_hidden(req, name)) {
+            size_t size = strlen(name) + 1;
+            memmove(list + kept, name, size);
+            kept += size;
         }
         at += part;
     }
@@ -97,7 +114,7 @@ int op_listxattr(struct fuse_req *req)
     error = host_xattr_list(fd, req->thread->buffer, XATTR_LIST_MAX, &length);
     if (error)
         return error;
-    length = drop_hidden(req, req->thread->buffer, length);
+    length = rename_listed(req, req->thread->buffer, length);
     return reply_buffer(req, req->args.getxattr.size, length);
 }
 
@@ -121,12 +138,12 @@ int op_setxattr(struct fuse_req *req)
     uint32_t size = req->args.setxattr.size;
     uint32_t flags = req->args.setxattr.flags;
     uint32_t set_flags;
-    const char *name;
+    struct attribute attribute;
     const void *value;
     int fd;
     int error = take_set_flags(req, &set_flags);
     if (!error)
-        error = get_name_and_fd(req, &name, &fd);
+        error = get_name_and_fd(req, &attribute, &fd);
     if (error)
         return error;
     if (flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
@@ -135,15 +152,15 @@ int op_setxattr(struct fuse_req *req)
         return -E2BIG;
     error = req_bytes(req, size, &value);
     /* An access list may change the group's rights, and so what S_ISGID stands for. */
-    if (!error && strcmp(name, ACL_ACCESS) == 0)
+    if (!error && strcmp(attribute.name, ACL_ACCESS) == 0)
         error = host_cred_fsetid(&req->thread->cred, !(set_flags & FUSE_SETXATTR_ACL_KILL_SGID));
-    return error ? error : host_xattr_set(fd, name, value, size, (int)flags);
+    return error ? error : host_xattr_set(fd, attribute.host, value, size, (int)flags);
 }
 
 int op_removexattr(struct fuse_req *req)
 {
-    const char *name;
+    struct attribute attribute;
     int fd;
-    int error = get_name_and_fd(req, &name, &fd);
-    return error ? error : host_xattr_remove(fd, name);
+    int error = get_name_and_fd(req, &attribute, &fd);
+    return error ? error : host_xattr_remove(fd, attribute.host);
 }

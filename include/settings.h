@@ -12,6 +12,8 @@
 
 #include "log.h"
 
+struct xattr_rules; /* xattr_rules.h */
+
 enum cache_mode { CACHE_NEVER, CACHE_METADATA, CACHE_AUTO, CACHE_ALWAYS };
 enum sandbox_mode { SANDBOX_NAMESPACE, SANDBOX_CHROOT, SANDBOX_NONE };
 enum seccomp_mode { SECCOMP_KILL, SECCOMP_LOG, SECCOMP_TRAP, SECCOMP_NONE };
@@ -50,6 +52,8 @@ struct settings {
     enum cache_mode cache;
     enum file_handles_mode file_handles;
     bool xattr;
+    struct xattr_rules *xattr_rules; /* how names differ on the host; NULL: they do not */
+    unsigned xattr_presets;          /* of --xattr-preset, which are then rules */
     bool readonly;
     bool announce_submounts;
     bool readdirplus;

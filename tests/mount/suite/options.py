@@ -222,7 +222,36 @@ def host_changes(check):
         check.error("ENOENT", "gone", os.stat, os.path.join(mnt, "f2"))
 
 
+def xattrmap(check):
+    """Names are others on the host, by the rules of the second documented example."""
+    path, host = os.path.join(check.stand.mnt, "f"), os.path.join(check.stand.share, "f")
+    os.setxattr(host, "user.virtiofs.trusted.old", b"from before")
+    os.setxattr(host, "trusted.hosts", b"own")
+    os.setxattr(path, "trusted.new", b"value")
+    check.expect(os.getxattr(host, "user.virtiofs.trusted.new") == b"value", "set")
+    check.expect(os.getxattr(path, "trusted.old") == b"from before", "get")
+    check.expect(sorted(os.listxattr(path)) == ["trusted.new", "trusted.old", "user.x"], "list")
+    size = syscalls.libc.listxattr(os.fsencode(path), None, 0)
+    check.expect(size == len("trusted.new trusted.old user.x "), f"size of the list: {size}")
+    check.error("ENODATA", "the host's own", os.getxattr, path, "trusted.hosts")
+    for function, *more in ((os.getxattr,), (os.setxattr, b"forged"), (os.removexattr,)):
+        check.error("EPERM", function.__name__, function, path, "user.virtiofs.trusted.old", *more)
+    os.removexattr(path, "trusted.old")
+    check.error("ENODATA", "after removing", os.getxattr, host, "user.virtiofs.trusted.old")
+    check.error("ERANGE", "a name that gets too long", os.setxattr, path, "trusted." + "n" * 240,
+                b"")
+
+
+def unsupported_xattr(check):
+    path = os.path.join(check.stand.mnt, "f")
+    check.error("ENOTSUP", "set", os.setxattr, path, "user.x", b"")
+    check.expect(os.listxattr(path) == [], "list")
+
+
 CHECKS = (
+    ("xattrmap", ("--xattrmap", "/map/trusted./user.virtiofs./"), xattrmap, fill),
+    ("xattrmap-old", ("-o", "xattrmap=/map/trusted./user.virtiofs./"), xattrmap, fill),
+    ("xattrmap-unsupported", ("--xattrmap=:unsupported:all:::",), unsupported_xattr, fill),
     ("readonly", ("--readonly",), readonly, fill),
     ("readonly-never", ("--readonly", "--cache=never", "--inode-file-handles=never"), readonly,
      fill),
