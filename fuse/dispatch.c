@@ -251,3 +251,30 @@ int req_bytes(struct fuse_req *req, size_t length, const void **ret_bytes)
     req->tail_left -= length;
     return 0;
 }
+
+int req_extensions(struct fuse_req *req, struct wire_ext *ret_ext)
+{
+    const struct session *session = &req->server->session;
+    bool labels = session_has(session, FUSE_SECURITY_CTX);
+    bool groups = session_has(session, FUSE_ABI_CREATE_SUPP_GROUP);
+    size_t length = (size_t)req->header.total_extlen * 8;
+    /* Linux 5.17 to 6.2 sends labels without telling how long they are: all the rest. */
+    if (length == 0 && labels)
+        length = req->tail_left;
+    if (length == 0) {
+        ret_ext->secctx_count = ret_ext->group_count = 0;
+        return 0;
+    }
+    if (length != req->tail_left)
+        return -EINVAL;
+    struct wire_ext ext;
+    int error = wire_ext_parse(req->tail, length, &ext);
+    if (error)
+        return error;
+    if ((ext.secctx_count && !labels) || (ext.group_count && !groups))
+        return -EINVAL;
+    req->tail += length;
+    req->tail_left -= length;
+    *ret_ext = ext;
+    return 0;
+}

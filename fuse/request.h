@@ -12,6 +12,7 @@
 
 #include "fuse_abi.h"
 #include "fuse_server.h"
+#include "wire_ext.h"
 #include "wire_in.h"
 #include "wire_out.h"
 
@@ -92,6 +93,13 @@ int req_name(struct fuse_req *req, const char **ret_name);
 
 /* Takes the next length bytes of the tail. Returns 0 or -EINVAL. */
 int req_bytes(struct fuse_req *req, size_t length, const void **ret_bytes);
+
+/*
+ * What follows the names of a request that makes a file: the rest of the tail, to be asked for
+ * once, after the last name and before anything is made. Returns 0, with counts of 0 where nothing
+ * came, or -EINVAL: see wire_ext_parse(), and what was not negotiated at INIT must not come.
+ */
+int req_extensions(struct fuse_req *req, struct wire_ext *ret_ext);
 
 /*
  * Before a host call that may take long. What requests of other threads give up meanwhile, closed

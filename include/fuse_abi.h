@@ -29,10 +29,20 @@
 /* Since 7.38; here because 7.38 headers of some distributions lack it. */
 #define FUSE_ABI_CREATE_SUPP_GROUP    (1ULL << 34)
 
+/*
+ * A request's extensions since 7.38, of the same form as struct fuse_ext_header: types up to
+ * FUSE_MAX_NR_SECCTX are the count of security contexts in it, and this one is a list of groups.
+ */
+#define FUSE_ABI_EXT_GROUPS           32
+struct fuse_abi_supp_groups {
+    uint32_t nr_groups;
+    uint32_t groups[];
+};
+
 /* Opcodes since 7.37. */
-#define FUSE_ABI_TMPFILE              51
-#define FUSE_ABI_STATX                52
-#define FUSE_ABI_COPY_FILE_RANGE_64   53
+#define FUSE_ABI_TMPFILE            51
+#define FUSE_ABI_STATX              52
+#define FUSE_ABI_COPY_FILE_RANGE_64 53
 
 /* STATX, since 7.39: as statx(2) has it. */
 struct fuse_abi_sx_time {
