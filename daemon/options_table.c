@@ -427,7 +427,9 @@ const struct option_row option_rows[] = {
         .help = "Keep (+) or drop (-) further capabilities, for example +sys_admin:-mknod. Kept by "
                 "default, as far as the daemon was started with them: chown, dac_override, fowner, "
                 "fsetid, setgid, setuid, mknod, setfcap, and dac_read_search unless "
-                "--inode-file-handles=never.",
+                "--inode-file-handles=never. With +linux_immutable the guest's root may make files "
+                "immutable or append-only (chattr +i, +a); with +sys_admin it may have trusted.* "
+                "attributes.",
     },
     {
         .name = "rlimit-nofile",

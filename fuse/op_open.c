@@ -77,7 +77,13 @@ int op_open_handle(struct fuse_req *req, struct inode *inode, uint32_t wanted, u
         if (error)
             return error;
     }
-    return open_counted(req, inode, HANDLE_FILE, flags, ret_fh);
+    int error = open_counted(req, inode, HANDLE_FILE, flags, ret_fh);
+    /* A file that may only be appended to (chattr +a). A write-back cache would append its pages in
+     * any order. */
+    if (error == -EPERM && (wanted & O_APPEND) &&
+        !session_has(&req->server->session, FUSE_WRITEBACK_CACHE))
+        error = open_counted(req, inode, HANDLE_FILE, flags | O_APPEND, ret_fh);
+    return error;
 }
 
 /* A handle that the guest cannot be told of would stay open for ever. */

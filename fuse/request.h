@@ -54,6 +54,7 @@ struct fuse_req {
         struct fuse_access_in access;
         struct fuse_fallocate_in fallocate;
         struct fuse_lseek_in lseek;
+        struct fuse_ioctl_in ioctl;
         struct fuse_copy_file_range_in copy_file_range;
         struct fuse_syncfs_in syncfs;
         struct fuse_abi_statx_in statx;

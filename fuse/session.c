@@ -22,7 +22,7 @@
 static uint64_t wanted_flags(const struct settings *settings, uint32_t minor)
 {
     uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
-                     FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT |
+                     FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_HAS_IOCTL_DIR |
                      cachepol_init_flags(settings, minor);
     if (settings->announce_submounts)
         flags |= FUSE_SUBMOUNTS;
@@ -75,6 +75,7 @@ int op_init(struct fuse_req *req)
     struct session *session = &server->session;
     uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
+    atomic_store_explicit(&session->minor, in.minor, memory_order_relaxed);
     struct fuse_init_out out = {
         .major = FUSE_ABI_MAJOR,
         .minor = FUSE_ABI_MINOR,

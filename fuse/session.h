@@ -15,6 +15,7 @@
 struct session {
     atomic_bool ready;
     _Atomic uint64_t flags; /* FUSE_* INIT flags, flags2 in the upper half */
+    _Atomic uint32_t minor; /* of the protocol that the guest speaks */
 };
 
 /* Requests of this size are the largest that we serve: max_write and max_pages follow from it. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Operations that only newer guests ask for: TMPFILE, STATX, COPY_FILE_RANGE_64. Needs root, for
+ * Operations that only newer guests ask for: TMPFILE, STATX, COPY_FILE_RANGE_64; and
+ * IOCTL. Needs root, for
  * owners.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -210,6 +212,155 @@ static void copies_in_64_bits(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+/* IOCTL with in_size bytes of value; the reply's data is left in guest->body, behind the header. */
+static int call_ioctl(struct guest *guest, uint64_t node, struct fuse_ioctl_in in,
+                      const void *value)
+{
+    return guest_call(guest, FUSE_IOCTL, node, &in, sizeof(in), value, in.in_size, 4096);
+}
+
+static int get_flags(struct guest *guest, uint64_t node, uint64_t fh, uint32_t *ret_flags)
+{
+    struct fuse_ioctl_in in = {.fh = fh, .cmd = FS_IOC_GETFLAGS, .out_size = 4};
+    int error = call_ioctl(guest, node, in, NULL);
+    if (!error && guest->length != sizeof(struct fuse_ioctl_out) + 4)
+        return -EPROTO;
+    if (!error)
+        memcpy(ret_flags, guest->body + sizeof(struct fuse_ioctl_out), 4);
+    return error;
+}
+
+static int set_flags(struct guest *guest, uint64_t node, uint64_t fh, uint32_t flags)
+{
+    struct fuse_ioctl_in in = {.fh = fh, .cmd = FS_IOC_SETFLAGS, .in_size = 4};
+    return call_ioctl(guest, node, in, &flags);
+}
+
+static void flags_of_files(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    uint64_t node, fh, dir_fh;
+    uint32_t before, flags;
+    CHECK_EQ(guest_create(&guest, "f", O_RDWR | O_CREAT, S_IFREG | 0600, &node, &fh), 0);
+    CHECK_EQ(guest_opendir(&guest, ROOT, &dir_fh), 0);
+    CHECK_EQ(get_flags(&guest, node, fh, &before), 0);
+    CHECK_EQ(set_flags(&guest, node, fh, before | FS_NODUMP_FL), 0);
+    CHECK_EQ(guest.length, sizeof(struct fuse_ioctl_out));
+    CHECK_EQ(get_flags(&guest, node, fh, &flags), 0);
+    CHECK_EQ(flags, before | FS_NODUMP_FL);
+    /* What is not the guest's to change: leaving it out changes nothing, putting it in is refused.
+     */
+    CHECK_EQ(set_flags(&guest, node, fh, 0), 0);
+    CHECK_EQ(get_flags(&guest, node, fh, &flags), 0);
+    CHECK_EQ(flags, before);
+    CHECK_EQ(set_flags(&guest, node, fh, before | FS_CASEFOLD_FL), -EOPNOTSUPP);
+    CHECK_EQ(set_flags(&guest, node, fh, before | FS_VERITY_FL), -EOPNOTSUPP);
+    CHECK_EQ(set_flags(&guest, node, fh, UINT32_MAX & ~FS_PROJINHERIT_FL), -EOPNOTSUPP);
+    CHECK_EQ(set_flags(&guest, node, fh, before | FS_PROJINHERIT_FL), -EINVAL);
+
+    struct fsxattr value;
+    struct fuse_ioctl_in in = {.fh = fh, .cmd = FS_IOC_FSGETXATTR, .out_size = sizeof(value)};
+    CHECK_EQ(call_ioctl(&guest, node, in, NULL), 0);
+    CHECK_EQ(guest.length, sizeof(struct fuse_ioctl_out) + sizeof(value));
+    memcpy(&value, guest.body + sizeof(struct fuse_ioctl_out), sizeof(value));
+    in = (struct fuse_ioctl_in){.fh = fh, .cmd = FS_IOC_FSSETXATTR, .in_size = sizeof(value)};
+    CHECK_EQ(call_ioctl(&guest, node, in, &value), 0);
+    value.fsx_projid++;
+    CHECK_EQ(call_ioctl(&guest, node, in, &value), -EINVAL);
+    value.fsx_projid--;
+    value.fsx_xflags |= FS_XFLAG_HASATTR;
+    CHECK_EQ(call_ioctl(&guest, node, in, &value), -EOPNOTSUPP);
+
+    /* Directories have handles of their own, and the numbers of 32-bit programs say the same. */
+    in = (struct fuse_ioctl_in){
+        .fh = dir_fh, .cmd = _IOR('f', 1, int), .flags = FUSE_IOCTL_DIR, .out_size = 4};
+    CHECK_EQ(call_ioctl(&guest, ROOT, in, NULL), 0);
+    in.flags |= FUSE_IOCTL_COMPAT | FUSE_IOCTL_32BIT;
+    CHECK_EQ(call_ioctl(&guest, ROOT, in, NULL), 0);
+    in.flags = 0;
+    CHECK_EQ(call_ioctl(&guest, ROOT, in, NULL), -EBADF);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+static void hostile_ioctls(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    uint64_t node, fh;
+    static const char value[8192];
+    CHECK_EQ(guest_create(&guest, "f", O_RDWR | O_CREAT, S_IFREG | 0600, &node, &fh), 0);
+    struct fuse_ioctl_in in = {.fh = fh, .out_size = 4096};
+    for (unsigned i = 0; i < 64; i++) {
+        in.cmd = i < 32 ? 1u << i : 0x5400 + i;
+        CHECK_EQ(call_ioctl(&guest, node, in, NULL), -ENOTTY);
+    }
+    in = (struct fuse_ioctl_in){
+        .fh = fh, .cmd = FS_IOC_GETFLAGS, .flags = FUSE_IOCTL_UNRESTRICTED, .out_size = 8};
+    CHECK_EQ(call_ioctl(&guest, node, in, NULL), -ENOTTY);
+    in = (struct fuse_ioctl_in){.fh = fh, .cmd = FS_IOC_GETFLAGS, .out_size = 3};
+    CHECK_EQ(call_ioctl(&guest, node, in, NULL), -EINVAL);
+    in = (struct fuse_ioctl_in){.fh = fh, .cmd = FS_IOC_FSGETXATTR, .out_size = 27};
+    CHECK_EQ(call_ioctl(&guest, node, in, NULL), -EINVAL);
+    in = (struct fuse_ioctl_in){.fh = fh, .cmd = FS_IOC_SETFLAGS, .in_size = 3};
+    CHECK_EQ(call_ioctl(&guest, node, in, value), -EINVAL);
+    in.in_size = UINT32_MAX;
+    CHECK_EQ(guest_call(&guest, FUSE_IOCTL, node, &in, sizeof(in), value, 100, 64), -EINVAL);
+    in.in_size = sizeof(value);
+    CHECK_EQ(call_ioctl(&guest, node, in, value), 0);
+    in.fh++;
+    CHECK_EQ(call_ioctl(&guest, node, in, value), -EBADF);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* Kernels before 5.13 pass the calls through as they come. */
+static void flags_for_older_guests(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    uint64_t node, fh;
+    uint32_t flags;
+    guest_host_file(&guest, "f", "x");
+    CHECK_EQ(chown(guest_path(&guest, "f"), 1000, 1000), 0);
+    struct fuse_init_in init = {.major = FUSE_ABI_MAJOR, .minor = 33};
+    CHECK_EQ(guest_do(&guest, FUSE_INIT, 0, init), 0);
+    node = guest_lookup(&guest, "f");
+    CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+    CHECK_EQ(get_flags(&guest, node, fh, &flags), 0);
+    guest.uid = 1001;
+    CHECK_EQ(set_flags(&guest, node, fh, flags | FS_NODUMP_FL), -EPERM);
+    guest.uid = 1000;
+    CHECK_EQ(set_flags(&guest, node, fh, flags | FS_NODUMP_FL), 0);
+    CHECK_EQ(set_flags(&guest, node, fh, flags | FS_IMMUTABLE_FL), -EPERM);
+    CHECK_EQ(get_flags(&guest, node, fh, &flags), 0);
+    CHECK_EQ(flags & (FS_NODUMP_FL | FS_IMMUTABLE_FL), FS_NODUMP_FL);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* What may only be appended to can be opened for that (chattr +a). */
+static void append_only(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    uint64_t node, fh;
+    guest_host_file(&guest, "f", "one");
+    node = guest_lookup(&guest, "f");
+    CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+    CHECK_EQ(set_flags(&guest, node, fh, FS_APPEND_FL), 0); /* no sandbox: root's capabilities */
+    uint64_t writer;
+    int plain = guest_open(&guest, node, O_WRONLY, &writer);
+    int cut = guest_open(&guest, node, O_WRONLY | O_APPEND | O_TRUNC, &writer);
+    int error = guest_open(&guest, node, O_WRONLY | O_APPEND, &writer);
+    int written = guest_write(&guest, node, writer, 0, ", two", 5, O_WRONLY | O_APPEND, 0);
+    CHECK_EQ(set_flags(&guest, node, fh, 0), 0);
+    CHECK_EQ(plain, -EPERM);
+    CHECK_EQ(cut, -EPERM);
+    CHECK_EQ(error, 0);
+    CHECK_EQ(written, 5);
+    CHECK_EQ(guest_host_stat(&guest, "f").st_size, 8);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 /* What has no answer here is ENOSYS, upon which Linux stops asking. */
 static void never_asked_again(void)
 {
@@ -240,6 +391,10 @@ int main(void)
     RUN(named_files_keep_no_descriptor);
     RUN(times_of_birth);
     RUN(copies_in_64_bits);
+    RUN(flags_of_files);
+    RUN(hostile_ioctls);
+    RUN(flags_for_older_guests);
+    RUN(append_only);
     RUN(never_asked_again);
     return test_result();
 }

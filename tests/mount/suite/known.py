@@ -51,7 +51,24 @@ def _drops_sys_admin(context):
     return not context.has("--modcaps=+sys_admin")
 
 
+def _keeps_attributes(context):
+    return not context.has("--cache=never")
+
+
+def _drops_linux_immutable(context):
+    return not context.has("--modcaps=+linux_immutable")
+
+
 KNOWN = [
+    Known("Linux's FUSE client keeps a file's attributes over a change of its flags (chattr): the new "
+          "ctime shows when they expire",
+          line=r"set, moved: ", case="flags_times", when=_keeps_attributes),
+    Known("immutable and append-only files need CAP_LINUX_IMMUTABLE in the daemon: "
+          "--modcaps=+linux_immutable",
+          line=r" immutable: EPERM$|^[fd] get: ", case="flags_immutable", when=_drops_linux_immutable),
+    Known("project ids are how the host limits a share: a guest may not change them, as if it were in "
+          "a user namespace",
+          line=r"^(project|inherit): EINVAL$|^get: ", case="flags_project"),
     Known("no POSIX ACL negotiated: the client answers for system.posix_acl_* itself; comes with "
           "the issue on semantics",
           line=r"^acl missing: ", case="xattr_name_spaces"),

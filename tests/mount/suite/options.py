@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from . import compare, hostfs, isolation, runner, syscalls
+from . import compare, hostfs, isolation, options_flags, runner, syscalls
 from . import world as worlds
 from .stand import Stand, StandError
 
@@ -255,6 +255,8 @@ CHECKS = (
     ("readonly", ("--readonly",), readonly, fill),
     ("readonly-never", ("--readonly", "--cache=never", "--inode-file-handles=never"), readonly,
      fill),
+    ("readonly-flags", ("--readonly",), options_flags.readonly_flags, fill),
+    ("immutable", ("--modcaps=+linux_immutable",), options_flags.immutable, fill),
     ("announced-submounts", ("--announce-submounts",), submounts, "submount"),
     ("hidden-submounts", ("--no-announce-submounts",), submounts, "submount"),
     ("descriptor-budget", ("--rlimit-nofile=256",), budget, None),
