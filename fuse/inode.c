@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -44,6 +45,13 @@ static int cache_init(struct inode_table *table, int budget)
     return cache->slots ? 0 : -ENOMEM;
 }
 
+static int ring_init(struct inode_ring *ring)
+{
+    pthread_mutex_init(&ring->lock, NULL);
+    ring->ids = calloc(INODES_LINGERING_MAX, sizeof(*ring->ids));
+    return ring->ids ? 0 : -ENOMEM;
+}
+
 /* The root is known to every guest from the start, and never forgotten. */
 static int root_init(struct inode_table *table, int share_fd)
 {
@@ -82,6 +90,8 @@ int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table
     if (!error)
         error = cache_init(table, server->budget.limit);
     if (!error)
+        error = ring_init(&table->ring);
+    if (!error)
         error = mounts_new(server->settings->file_handles, &table->mounts);
     if (!error)
         error = root_init(table, share_fd);
@@ -100,6 +110,7 @@ void inode_table_free(struct inode_table *table)
     for (unsigned i = 0; i < INODE_SHARDS; i++)
         free(table->shards[i].buckets);
     free(table->cache.slots);
+    free(table->ring.ids);
     mounts_free(table->mounts);
     free(table);
 }
@@ -180,15 +191,27 @@ static bool unlink_unused(struct inode_table *table, struct inode *inode)
     return unused;
 }
 
-static void forget(struct inode_table *table, struct inode *inode, uint64_t count)
+static void give_up(struct inode_table *table, struct inode *inode)
+{
+    if (unlink_unused(table, inode))
+        epoch_retire(table->server->epochs, slot_release, table, (uint64_t)(inode - table->slab));
+}
+
+/* linger: the guest may still come back with its id. */
+static void forget(struct inode_table *table, struct inode *inode, uint64_t count, bool linger)
 {
     uint64_t before = atomic_load(&inode->lookups);
     uint64_t after;
     do {
         after = before > count ? before - count : 0;
     } while (!atomic_compare_exchange_weak(&inode->lookups, &before, after));
-    if (after == 0 && unlink_unused(table, inode))
-        epoch_retire(table->server->epochs, slot_release, table, (uint64_t)(inode - table->slab));
+    if (after)
+        return;
+    uint64_t oldest = 0;
+    if (!linger || !inode_linger(table, inode, &oldest))
+        give_up(table, inode);
+    if (oldest && inode_get(table, oldest, &inode) == 0)
+        give_up(table, inode);
 }
 
 void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count)
@@ -196,7 +219,7 @@ void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count)
     struct inode_table *table = thread->server->inodes;
     struct inode *inode;
     if (nodeid != FUSE_ROOT_ID && inode_get(table, nodeid, &inode) == 0)
-        forget(table, inode, count);
+        forget(table, inode, count, true);
 }
 
 void inode_forget_all(struct inode_table *table)
@@ -205,8 +228,11 @@ void inode_forget_all(struct inode_table *table)
     for (uint32_t index = INODE_ROOT + 1; index < high; index++) {
         struct inode *inode = &table->slab[index];
         if (atomic_load_explicit(&inode->generation, memory_order_acquire) != 0)
-            forget(table, inode, UINT64_MAX);
+            forget(table, inode, UINT64_MAX, false);
     }
+    pthread_mutex_lock(&table->ring.lock);
+    memset(table->ring.ids, 0, INODES_LINGERING_MAX * sizeof(*table->ring.ids));
+    pthread_mutex_unlock(&table->ring.lock);
 }
 
 uint32_t inode_count(struct inode_table *table)

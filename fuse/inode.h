@@ -25,8 +25,9 @@ struct fuse_server;
 struct fuse_thread;
 struct inode_table;
 
-#define INODES_MAX       (1u << 24) /* known to the guest at a time: 2 GiB of table */
-#define INODE_HANDLE_MAX 60 /* bytes of file handle; a longer one is replaced by a descriptor */
+#define INODES_MAX           (1u << 24) /* known to the guest at a time: 2 GiB of table */
+#define INODES_LINGERING_MAX (1u << 16) /* forgotten, and still found by id: 8 MiB of the table */
+#define INODE_HANDLE_MAX     60 /* bytes of file handle; a longer one is replaced by a descriptor */
 
 struct inode {
     _Atomic uint32_t generation; /* of the node id while known to the guest; 0: a free slot */
@@ -46,13 +47,17 @@ struct inode {
     uint8_t handle[INODE_HANDLE_MAX];
     atomic_bool verified;       /* the handle was seen to lead to a file of this identity */
     _Atomic uint8_t dax_doubts; /* why it should stay on the queues: counts to a few */
+    atomic_bool lingers;        /* its id is in the ring of forgotten ones (inode_export.c) */
 };
 _Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
 
 int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table **ret_table);
 void inode_table_free(struct inode_table *table);
 
-/* Finds the inode of a node id. Returns 0, or -ESTALE for an id that the guest does not hold. */
+/*
+ * Finds the inode of a node id. Returns 0, or -ESTALE for an id that the guest does not hold and
+ * that does not linger.
+ */
 int inode_get(struct inode_table *table, uint64_t nodeid, struct inode **ret_inode);
 
 /* The node id of an inode. */
@@ -77,6 +82,16 @@ int inode_of_file(struct fuse_thread *thread, int fd, struct inode **ret_inode,
                   struct statx *ret_attributes);
 
 /*
+ * For LOOKUP of "." and "..", which a guest with FUSE_EXPORT_SUPPORT asks of node ids that it may
+ * have forgotten. inode_again counts one lookup on inode itself. inode_parent finds the directory
+ * above and counts one on that; the share's root is above itself, and a directory that lies outside
+ * of the share by now has nothing above it: -ESTALE, never a way out.
+ */
+int inode_again(struct fuse_thread *thread, struct inode *inode, struct statx *ret_attributes);
+int inode_parent(struct fuse_thread *thread, struct inode *inode, struct inode **ret_inode,
+                 struct statx *ret_attributes);
+
+/*
  * Takes count lookups back; at zero the guest no longer knows the inode. An id that it does not
  * hold, or a count larger than what it has, is clamped: a guest can only harm itself.
  */
@@ -88,7 +103,7 @@ void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count);
  */
 void inode_forget_all(struct inode_table *table);
 
-/* How many inodes the guest knows, the root included. */
+/* How many inodes the guest knows, the root and those that linger included. */
 uint32_t inode_count(struct inode_table *table);
 
 /*

@@ -120,6 +120,13 @@ int inode_cache_remove(struct inode_table *table, struct inode *inode)
     return fd;
 }
 
+void inode_cache_drop(struct inode_table *table, struct inode *inode)
+{
+    int fd = inode_cache_remove(table, inode);
+    if (fd >= 0)
+        epoch_retire(table->server->epochs, cached_fd_release, table->server, (uint64_t)fd);
+}
+
 void inode_keep(struct inode_table *table, struct inode *inode)
 {
     pthread_mutex_lock(&table->cache.lock);

@@ -154,7 +154,12 @@ static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
 
 static bool same_file(const struct inode *inode, const struct found *found)
 {
-    if (inode->ino != found->ino || inode->dev != found->dev || inode->mount != found->mount)
+    if (inode->ino != found->ino || inode->dev != found->dev || inode->mount != found->mount ||
+        inode->type != found->type)
+        return false;
+    /* Nothing keeps the number of one that lingers from being reused, nor, on some file systems,
+     * the handle. */
+    if (atomic_load(&inode->lookups) == 0 && inode->birth != found->birth)
         return false;
     if (inode->handle_length == 0)
         return true; /* both have a descriptor open, so the number is used once */
@@ -188,6 +193,7 @@ static void inode_fill(struct inode *inode, const struct found *found)
     memcpy(inode->handle, found->handle.bytes, found->handle.length);
     inode->verified = found->verified;
     inode->dax_doubts = 0;
+    inode->lingers = false;
     atomic_store(&inode->fd, -1);
     atomic_store(&inode->lookups, 1);
     if (++inode->last_generation == 0)

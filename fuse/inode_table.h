@@ -8,6 +8,7 @@
  *   shard   guards its chains: next of the inodes in them, and the step of lookups from and to
  *           zero together with being in the chain
  *   slab    guards the free list and the high-water mark
+ *   ring    guards which ids linger; a leaf, as the epoch's
  *   cache   guards which inodes are in the descriptor cache, and fd of those that may be in it
  */
 #ifndef VIOFS_INODE_TABLE_H
@@ -40,12 +41,20 @@ struct inode_cache {
     uint32_t hand; /* where the next search for a cold one begins */
 };
 
+/* Ids of inodes that the guest has forgotten, in that order; 0: an empty place (inode_export.c). */
+struct inode_ring {
+    _Alignas(64) pthread_mutex_t lock;
+    uint64_t *ids; /* INODES_LINGERING_MAX */
+    uint32_t next; /* the oldest one's place, which is filled next */
+};
+
 struct inode_table {
     struct fuse_server *server;
     struct inode *slab;
     struct mounts *mounts;
     struct inode_shard shards[INODE_SHARDS];
     struct inode_cache cache;
+    struct inode_ring ring;
 
     _Alignas(64) pthread_mutex_t slab_lock;
     _Atomic uint32_t high; /* slots below it were used at some time */
@@ -56,6 +65,9 @@ struct inode_table {
 /* inode_fd.c: offers fd to be the inode's cached descriptor. False: not wanted, the caller keeps
  * it. */
 bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd);
+/* Closes the inode's descriptor, if it has one, when every request that may have found it has
+ * ended. */
+void inode_cache_drop(struct inode_table *table, struct inode *inode);
 /* Takes the inode's descriptor away from it, wherever it is from; -1: it has none. */
 int inode_cache_remove(struct inode_table *table, struct inode *inode);
 
@@ -66,6 +78,12 @@ void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, st
 
 /* inode_lookup.c: whether attributes are those of this very file, by identity. */
 bool inode_is(const struct inode *inode, const struct statx *attributes);
+
+/*
+ * inode_export.c: leaves an inode without lookups where it is, for a while. Returns false if it may
+ * not; then it is to be given up. *ret_oldest is the id of one whose time is over, or 0.
+ */
+bool inode_linger(struct inode_table *table, struct inode *inode, uint64_t *ret_oldest);
 
 /* inode.c: a slot for a new inode; NULL at INODES_MAX. */
 struct inode *inode_slot_take(struct inode_table *table);

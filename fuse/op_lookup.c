@@ -2,6 +2,7 @@
 #include "op_lookup.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "cachepol.h"
 #include "server.h"
@@ -13,24 +14,46 @@ int op_name_in_parent(struct fuse_req *req, const char **ret_name, int *ret_dirf
     return error ? error : inode_fd(req->thread, req->inode, ret_dirfd);
 }
 
+/* Replies with an inode on which a lookup was counted. */
+static int reply_found(struct fuse_req *req, struct inode *inode, struct statx *attributes,
+                       bool submount)
+{
+    uint64_t nodeid = inode_id(req->server->inodes, inode);
+    int error = dax_tell(req->thread, inode, attributes);
+    if (!error) {
+        struct fuse_entry_out entry = wire_entry(req->server, inode, attributes, submount);
+        error = req_reply(req, entry);
+    }
+    if (error)
+        inode_forget(req->thread, nodeid, 1);
+    return error;
+}
+
 int op_reply_entry(struct fuse_req *req, const char *name)
 {
     struct inode *inode;
     struct statx attributes;
     bool submount;
     int error = inode_lookup(req->thread, req->inode, name, &inode, &attributes, &submount);
-    if (error)
-        return error;
+    return error ? error : reply_found(req, inode, &attributes, submount);
+}
 
-    uint64_t nodeid = inode_id(req->server->inodes, inode);
-    error = dax_tell(req->thread, inode, &attributes);
-    if (!error) {
-        struct fuse_entry_out entry = wire_entry(req->server, inode, &attributes, submount);
-        error = req_reply(req, entry);
-    }
-    if (error)
-        inode_forget(req->thread, nodeid, 1);
-    return error;
+/* 1 for ".", 2 for "..", 0 for any other name. */
+static unsigned count_dots(const struct fuse_req *req)
+{
+    if (req->tail_left == sizeof(".") && memcmp(req->tail, ".", sizeof(".")) == 0)
+        return 1;
+    return req->tail_left == sizeof("..") && memcmp(req->tail, "..", sizeof("..")) == 0 ? 2 : 0;
+}
+
+/* "." and "..": what a guest asks that has a file handle and nothing else. */
+static int lookup_dots(struct fuse_req *req, unsigned dots)
+{
+    struct inode *inode = req->inode;
+    struct statx attributes;
+    int error = dots == 1 ? inode_again(req->thread, inode, &attributes)
+                          : inode_parent(req->thread, inode, &inode, &attributes);
+    return error ? error : reply_found(req, inode, &attributes, false);
 }
 
 /* There is no such name; where the policy says so, the guest may remember that. */
@@ -50,6 +73,9 @@ static int reply_missing(struct fuse_req *req)
 int op_lookup(struct fuse_req *req)
 {
     const char *name;
+    unsigned dots = count_dots(req);
+    if (dots && session_has(&req->server->session, FUSE_EXPORT_SUPPORT))
+        return lookup_dots(req, dots);
     int error = req_name(req, &name);
     if (!error)
         error = op_reply_entry(req, name);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "host_dir.h"
+#include "host_path.h"
 #include "op_lookup.h"
 #include "server.h"
 
@@ -45,6 +46,32 @@ int op_rmdir(struct fuse_req *req)
     return error;
 }
 
+/*
+ * The directory that a rename is going to replace, with one lookup counted and a descriptor, or
+ * NULL: a process of the guest may be in it, as with RMDIR.
+ */
+static struct inode *find_replaced(struct fuse_req *req, struct inode *parent, int dirfd,
+                                   const char *name)
+{
+    struct statx attributes;
+    struct inode *victim;
+    bool submount;
+    int fd;
+    if (host_stat_name(dirfd, name, &attributes) < 0 || !S_ISDIR(attributes.stx_mode) ||
+        inode_lookup(req->thread, parent, name, &victim, &attributes, &submount) < 0)
+        return NULL;
+    inode_fd(req->thread, victim, &fd);
+    return victim;
+}
+
+static void drop_replaced(struct fuse_req *req, struct inode *victim, bool is_gone)
+{
+    if (victim && is_gone)
+        inode_keep(req->server->inodes, victim);
+    if (victim)
+        inode_forget(req->thread, inode_id(req->server->inodes, victim), 1);
+}
+
 static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flags)
 {
     if (flags & ~(uint32_t)RENAME_KNOWN)
@@ -65,16 +92,23 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
         error = inode_fd(req->thread, to_parent, &to_dirfd);
     if (error)
         return error;
-    if (!(flags & RENAME_WHITEOUT))
-        return host_rename(from_dirfd, from, to_dirfd, to, flags);
+    struct inode *replaced = NULL;
+    if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
+        replaced = find_replaced(req, to_parent, to_dirfd, to);
+    if (!(flags & RENAME_WHITEOUT)) {
+        error = host_rename(from_dirfd, from, to_dirfd, to, flags);
+        drop_replaced(req, replaced, !error);
+        return error;
+    }
 
     /* A whiteout is a new file, and whose it is depends on who asks. */
     struct host_cred *cred = &req->thread->cred;
     error = host_cred_assume(cred, req->header.uid, req->header.gid);
-    if (error)
-        return error;
-    error = host_rename(from_dirfd, from, to_dirfd, to, flags);
-    host_cred_restore(cred, req->header.uid, req->header.gid);
+    if (!error) {
+        error = host_rename(from_dirfd, from, to_dirfd, to, flags);
+        host_cred_restore(cred, req->header.uid, req->header.gid);
+    }
+    drop_replaced(req, replaced, !error);
     return error;
 }
 

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "cachepol.h"
 #include "log.h"
@@ -23,7 +25,7 @@ static uint64_t wanted_flags(const struct settings *settings, uint32_t minor)
 {
     uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
                      FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_HAS_IOCTL_DIR |
-                     cachepol_init_flags(settings, minor);
+                     FUSE_EXPORT_SUPPORT | cachepol_init_flags(settings, minor);
     if (settings->announce_submounts)
         flags |= FUSE_SUBMOUNTS;
     if (settings->killpriv_v2)
@@ -46,6 +48,15 @@ static int reply_version_only(struct fuse_req *req)
 {
     struct fuse_init_out out = {.major = FUSE_ABI_MAJOR, .minor = FUSE_ABI_MINOR};
     return req_reply(req, out);
+}
+
+/* A file handle that the guest kept from an earlier session must not lead to a file of this one. */
+static uint32_t new_salt(void)
+{
+    uint32_t salt;
+    if (getrandom(&salt, sizeof(salt), GRND_NONBLOCK) != sizeof(salt))
+        salt = (uint32_t)time(NULL); /* just after boot there may be no randomness yet */
+    return salt;
 }
 
 int op_init(struct fuse_req *req)
@@ -75,6 +86,7 @@ int op_init(struct fuse_req *req)
     struct session *session = &server->session;
     uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
+    atomic_store_explicit(&session->salt, new_salt(), memory_order_relaxed);
     atomic_store_explicit(&session->minor, in.minor, memory_order_relaxed);
     struct fuse_init_out out = {
         .major = FUSE_ABI_MAJOR,

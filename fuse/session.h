@@ -15,6 +15,7 @@
 struct session {
     atomic_bool ready;
     _Atomic uint64_t flags; /* FUSE_* INIT flags, flags2 in the upper half */
+    _Atomic uint32_t salt;  /* the generation of all node ids: other than in any other session */
     _Atomic uint32_t minor; /* of the protocol that the guest speaks */
 };
 

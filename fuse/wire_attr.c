@@ -66,6 +66,12 @@ struct fuse_abi_statx wire_statx(const struct fuse_server *server, struct inode 
     };
 }
 
+/* With the id it makes a file handle of the guest's; the root's is 0 by definition. */
+static uint64_t generation_of(const struct fuse_server *server, const struct inode *inode)
+{
+    return inode_id(server->inodes, inode) == FUSE_ROOT_ID ? 0 : server->session.salt;
+}
+
 struct fuse_entry_out wire_entry(const struct fuse_server *server, struct inode *inode,
                                  const struct statx *attributes, bool submount)
 {
@@ -73,7 +79,7 @@ struct fuse_entry_out wire_entry(const struct fuse_server *server, struct inode 
     struct cache_time valid = cachepol_attributes(server->settings);
     struct fuse_entry_out entry = {
         .nodeid = inode_id(server->inodes, inode), /* has its generation inside: never used twice */
-        .generation = 0,
+        .generation = generation_of(server, inode),
         .entry_valid = name.seconds,
         .entry_valid_nsec = name.nanoseconds,
         .attr_valid = valid.seconds,

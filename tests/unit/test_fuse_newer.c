@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Operations that only newer guests ask for: TMPFILE, STATX, COPY_FILE_RANGE_64; and
- * IOCTL. Needs root, for
+ * IOCTL, and LOOKUP by node id alone. Needs root, for
  * owners.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/securebits.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -361,6 +362,109 @@ static void append_only(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+static uint64_t look_up(struct guest *guest, uint64_t parent, const char *name)
+{
+    if (guest_name(guest, FUSE_LOOKUP, parent, name) != 0)
+        return 0;
+    return ((struct fuse_entry_out *)guest->body)->nodeid;
+}
+
+static void begin_with_export(struct guest *guest)
+{
+    guest_prepare(guest);
+    guest->init_flags |= FUSE_EXPORT_SUPPORT;
+    guest_start(guest);
+}
+
+/* A file handle of the guest's is node id and generation; it comes back as a lookup of dots. */
+static void found_by_id_alone(void)
+{
+    struct guest guest;
+    begin_with_export(&guest);
+    CHECK_EQ(mkdir(guest_path(&guest, "d"), 0755), 0);
+    CHECK_EQ(mkdir(guest_path(&guest, "d/sub"), 0755), 0);
+    guest_host_file(&guest, "d/sub/f", "content");
+    uint64_t d = look_up(&guest, ROOT, "d"), sub = look_up(&guest, d, "sub");
+    uint64_t f = look_up(&guest, sub, "f"), fh;
+    uint64_t generation = BODY(fuse_entry_out)->generation;
+    CHECK(f && sub && d);
+    CHECK_EQ(look_up(&guest, f, "."), f);
+    CHECK_EQ(BODY(fuse_entry_out)->generation, generation);
+    CHECK_EQ(BODY(fuse_entry_out)->attr.size, 7);
+    CHECK_EQ(look_up(&guest, ROOT, "."), ROOT);
+    CHECK_EQ(BODY(fuse_entry_out)->generation, 0);
+
+    /* Forgotten altogether. */
+    forget(&guest, f, 2);
+    forget(&guest, sub, 1);
+    forget(&guest, d, 1);
+    CHECK_EQ(look_up(&guest, f, "."), f);
+    CHECK_EQ(BODY(fuse_entry_out)->generation, generation);
+    CHECK_EQ(guest_open(&guest, f, O_RDONLY, &fh), 0);
+    CHECK_EQ(guest_read(&guest, f, fh, 0, 100), 7);
+    CHECK_EQ(look_up(&guest, sub, "."), sub);
+    CHECK_EQ(look_up(&guest, sub, ".."), d);
+    CHECK_EQ(look_up(&guest, d, ".."), ROOT);
+    CHECK_EQ(look_up(&guest, ROOT, ".."), ROOT);
+    CHECK_EQ(guest_name(&guest, FUSE_LOOKUP, f, ".."), -ENOTDIR);
+    CHECK_EQ(guest_name(&guest, FUSE_LOOKUP, f + 1, "."), -ESTALE);
+    CHECK_EQ(guest_name(&guest, FUSE_LOOKUP, d, "..."), -ENOENT);
+    CHECK_EQ(guest_name(&guest, FUSE_GETXATTR, f, "."), -EINVAL);
+    CHECK_EQ(guest_name(&guest, FUSE_RMDIR, d, "."), -EINVAL);
+    CHECK_EQ(guest_name(&guest, FUSE_UNLINK, d, ".."), -EINVAL);
+
+    /* By name it is the same inode again. */
+    CHECK_EQ(look_up(&guest, ROOT, "d"), d);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+static void deleted_is_stale(void)
+{
+    struct guest guest;
+    begin_with_export(&guest);
+    guest_host_file(&guest, "f", "one");
+    uint64_t f = look_up(&guest, ROOT, "f");
+    forget(&guest, f, 1);
+    CHECK_EQ(unlink(guest_path(&guest, "f")), 0);
+    guest_host_file(&guest, "f", "another");
+    CHECK_EQ(guest_name(&guest, FUSE_LOOKUP, f, "."), -ESTALE);
+    CHECK(look_up(&guest, ROOT, "f") != f);
+    CHECK_EQ(BODY(fuse_entry_out)->attr.size, 7);
+
+    /* Another session: no id of the one before means anything. */
+    uint64_t generation = BODY(fuse_entry_out)->generation;
+    struct fuse_init_in init = {.major = FUSE_ABI_MAJOR, .minor = 38, .flags = FUSE_EXPORT_SUPPORT};
+    f = BODY(fuse_entry_out)->nodeid;
+    CHECK_EQ(guest_do(&guest, FUSE_INIT, 0, init), 0);
+    CHECK_EQ(guest_name(&guest, FUSE_LOOKUP, f, "."), -ESTALE);
+    CHECK(look_up(&guest, ROOT, "f") != 0);
+    CHECK(BODY(fuse_entry_out)->generation != generation);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* A directory that the host has moved elsewhere is no way out of the share. */
+static void no_way_out(void)
+{
+    struct guest guest;
+    char outside[] = "/tmp/fuse-out-XXXXXX", moved[64];
+    begin_with_export(&guest);
+    CHECK(mkdtemp(outside));
+    snprintf(moved, sizeof(moved), "%s/d", outside);
+    CHECK_EQ(mkdir(guest_path(&guest, "d"), 0755), 0);
+    CHECK_EQ(mkdir(guest_path(&guest, "d/sub"), 0755), 0);
+    uint64_t d = look_up(&guest, ROOT, "d"), sub = look_up(&guest, d, "sub");
+    CHECK_EQ(rename(guest_path(&guest, "d"), moved), 0);
+    int of_d = guest_name(&guest, FUSE_LOOKUP, d, "..");
+    int of_sub = guest_name(&guest, FUSE_LOOKUP, sub, "..");
+    CHECK_EQ(rename(moved, guest_path(&guest, "d")), 0);
+    CHECK_EQ(rmdir(outside), 0);
+    CHECK_EQ(of_d, -ESTALE);
+    CHECK_EQ(of_sub, -ESTALE);
+    CHECK_EQ(look_up(&guest, sub, ".."), d);
+    CHECK_EQ(look_up(&guest, d, ".."), ROOT);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 /* What has no answer here is ENOSYS, upon which Linux stops asking. */
 static void never_asked_again(void)
 {
@@ -395,6 +499,9 @@ int main(void)
     RUN(hostile_ioctls);
     RUN(flags_for_older_guests);
     RUN(append_only);
+    RUN(found_by_id_alone);
+    RUN(deleted_is_stale);
+    RUN(no_way_out);
     RUN(never_asked_again);
     return test_result();
 }

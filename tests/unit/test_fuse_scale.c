@@ -127,6 +127,62 @@ static void inodes_are_small(void)
     fuse_server_free(server);
 }
 
+static void forget(struct fuse_thread *thread, uint64_t id)
+{
+    epoch_enter(thread->server->epochs, thread->epoch);
+    inode_forget(thread, id, 1);
+    epoch_leave(thread->server->epochs, thread->epoch);
+}
+
+static bool is_found(struct fuse_thread *thread, uint64_t id)
+{
+    struct inode *inode;
+    return inode_get(thread->server->inodes, id, &inode) == 0;
+}
+
+/* Forgotten inodes are found by id for a while; the oldest give way, and none has a descriptor. */
+static void forgotten_inodes_linger(void)
+{
+    struct settings settings = {.cache = CACHE_AUTO, .file_handles = FILE_HANDLES_PREFER};
+    struct fuse_server_fds fds = {
+        .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+    };
+    struct fuse_server *server;
+    struct fuse_thread *thread;
+    CHECK_EQ(fuse_server_new(&settings, &fds, &server), 0);
+    CHECK_EQ(fuse_thread_new(server, NULL, &thread), 0);
+    server->session.flags = FUSE_EXPORT_SUPPORT;
+    server->session.ready = true;
+
+    uint64_t first = 0, last = 0;
+    char name[16];
+    for (unsigned i = 0; i < dirs; i++) {
+        snprintf(name, sizeof(name), "d%u", i);
+        uint64_t directory = look_up(thread, FUSE_ROOT_ID, name);
+        for (unsigned j = 0; j < FILES_PER_DIR; j++) {
+            snprintf(name, sizeof(name), "f%u", j);
+            last = look_up(thread, directory, name);
+            first = first ? first : last;
+            forget(thread, last);
+            CHECK(is_found(thread, last));
+        }
+        forget(thread, directory);
+    }
+    CHECK(dirs * FILES_PER_DIR > INODES_LINGERING_MAX);
+    CHECK(!is_found(thread, first));
+    CHECK(is_found(thread, last));
+    epoch_reclaim(server->epochs);
+    CHECK_EQ(inode_count(server->inodes), INODES_LINGERING_MAX + 1);
+    CHECK_EQ(server->budget.used, 0);
+
+    fuse_server_reset(server);
+    CHECK_EQ(inode_count(server->inodes), 1);
+    CHECK(!is_found(thread, last));
+    fuse_thread_free(thread);
+    fuse_server_free(server);
+}
+
 int main(void)
 {
     const char *scale = getenv("VIOFSD_TEST_SCALE");
@@ -139,10 +195,12 @@ int main(void)
         rmdir(share_path);
         return 77;
     }
-    if (make_tree())
+    if (make_tree()) {
         RUN(inodes_are_small);
-    else
+        RUN(forgotten_inodes_linger);
+    } else {
         test_failed++;
+    }
     umount2(share_path, MNT_DETACH);
     rmdir(share_path);
     return test_result();

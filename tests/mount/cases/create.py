@@ -251,6 +251,18 @@ def mknod_devices(t):
     t.listdir()
 
 
+@case()
+def mknod_whiteout(t):
+    """A 0/0 character device is overlayfs's whiteout, and everybody may make one."""
+    t.do("whiteout", os.mknod, "white", stat.S_IFCHR | 0o640, os.makedev(0, 0))
+    t.stat("white")
+    if t.world != "root":
+        t.do("block", os.mknod, "block", stat.S_IFBLK | 0o600, os.makedev(0, 0))
+        t.do("other minor", os.mknod, "other", stat.S_IFCHR | 0o600, os.makedev(0, 1))
+    t.do("unlink", os.unlink, "white")
+    t.listdir()
+
+
 @case(worlds=("user", "userns"))
 def mknod_devices_refused(t):
     t.do("char", os.mknod, "char", stat.S_IFCHR | 0o600, os.makedev(1, 3))

@@ -182,12 +182,42 @@ def rename_flags(t):
     t.listdir()
 
 
-@case(worlds=("root",))
+@case()
 def rename_whiteout(t):
+    """What is left is a 0/0 character device, which takes no privilege to make."""
+    white = syscalls.RENAME_WHITEOUT
     t.write_file("a", b"a")
-    t.do("whiteout", syscalls.renameat2, "a", "b", syscalls.RENAME_WHITEOUT)
+    t.do("whiteout", syscalls.renameat2, "a", "b", white)
     t.stat("a")
     t.stat("b")
+    t.do("over the whiteout", os.rename, "b", "a")
+    t.stat("a")
+    t.write_file("c", b"c")
+    t.do("over a file", syscalls.renameat2, "a", "c", white)
+    t.stat("a")
+    t.read_file("c")
+    os.makedirs("d/inner")
+    t.do("a folder", syscalls.renameat2, "d", "e", white)
+    t.stat("d")
+    t.stat("e/inner")
+    t.do("noreplace too", syscalls.renameat2, "c", "f", white | syscalls.RENAME_NOREPLACE)
+    t.stat("c")
+    t.do("exchange too", syscalls.renameat2, "f", "e", white | syscalls.RENAME_EXCHANGE)
+    t.do("noreplace over", syscalls.renameat2, "f", "e", white | syscalls.RENAME_NOREPLACE)
+    t.do("missing", syscalls.renameat2, "missing", "g", white)
+    t.listdir()
+
+
+@case()
+def rename_over_held_folder(t):
+    """A folder that somebody is in is replaced; who is in it stays in it."""
+    os.mkdir("old")
+    os.makedirs("new/inner")
+    fd = t.open("old", os.O_PATH | os.O_DIRECTORY)
+    t.do("rename over", os.rename, "new", "old")
+    t.stat(fd, label="replaced")
+    t.stat("old/inner")
+    t.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY, label="opened")
 
 
 @case()

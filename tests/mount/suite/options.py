@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from . import compare, hostfs, isolation, options_flags, runner, syscalls
+from . import compare, hostfs, isolation, options_export, options_flags, runner, syscalls
 from . import world as worlds
 from .stand import Stand, StandError
 
@@ -257,6 +257,12 @@ CHECKS = (
      fill),
     ("readonly-flags", ("--readonly",), options_flags.readonly_flags, fill),
     ("immutable", ("--modcaps=+linux_immutable",), options_flags.immutable, fill),
+    ("whiteout", ("--modcaps=-mknod",), options_flags.whiteout, fill),
+    ("export", (), options_export.export, options_export.fill),
+    ("export-chroot", ("--sandbox=chroot", "--cache=always"), options_export.export,
+     options_export.fill),
+    ("export-without-handles", ("--inode-file-handles=never",),
+     options_export.export_without_handles, options_export.fill),
     ("announced-submounts", ("--announce-submounts",), submounts, "submount"),
     ("hidden-submounts", ("--no-announce-submounts",), submounts, "submount"),
     ("descriptor-budget", ("--rlimit-nofile=256",), budget, None),

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of test_options: the flags of chattr with options that matter to them."""
+"""Checks of test_options: flags of chattr and device nodes, with capabilities more and less."""
 import fcntl
 import os
+import stat
 import struct
+
+from . import syscalls
 
 GETFLAGS, SETFLAGS, FSGETXATTR, FSSETXATTR = 0x80086601, 0x40086602, 0x801c581f, 0x401c5820
 IMMUTABLE, APPEND, NODUMP = 0x10, 0x20, 0x40
@@ -64,3 +67,18 @@ def immutable(check):
     with open(path) as stream:
         check.expect(stream.read() == "content, more", "appended")
     os.unlink(path)
+
+
+def whiteout(check):
+    """--modcaps=-mknod: no devices; a whiteout is none."""
+    mnt = check.stand.mnt
+
+    def at(name):
+        return os.path.join(mnt, name)
+
+    check.error("EPERM", "device", os.mknod, at("null"), stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    os.mknod(at("white"), stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    syscalls.renameat2(at("f"), at("moved"), syscalls.RENAME_WHITEOUT)
+    for name in ("white", "f"):
+        st = os.lstat(os.path.join(check.stand.share, name))
+        check.expect(stat.S_ISCHR(st.st_mode) and st.st_rdev == 0, f"{name} is no whiteout")

@@ -50,6 +50,8 @@ NR = {
     "linkat": 265 if _X86 else 37,
     "faccessat2": 439,
     "statx": 332 if _X86 else 291,
+    "name_to_handle_at": 303 if _X86 else 264,
+    "open_by_handle_at": 304 if _X86 else 265,
     "openat2": 437,
 }
 
