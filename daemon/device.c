@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "deferred.h"
 #include "guestfault.h"
 #include "log.h"
 #include "scope.h"
@@ -339,8 +340,12 @@ void device_set_memory(struct device *device, struct memmap *memory)
     for (unsigned i = 0; i < device->queue_count; i++) {
         struct queue *queue = &device->queues[i];
 
-        if (!queue->running)
+        if (!queue->running) {
+            pthread_mutex_lock(&queue->push_lock);
+            deferred_change_memory(queue, memory);
+            pthread_mutex_unlock(&queue->push_lock);
             continue;
+        }
         queue_change_memory(queue, memory);
         /* A broken ring has no use for the old memory once its threads have left. */
         if (atomic_load(&queue->state) == QUEUE_BROKEN) {
@@ -377,6 +382,7 @@ void device_reset(struct device *device)
         struct queue *queue = &device->queues[i];
 
         device_end_ring(queue);
+        deferred_drop(queue);
         queue->enabled = false;
         queue->layout_size_set = false;
         queue->layout_addresses_set = false;

@@ -312,6 +312,21 @@ bool memmap_lost_regions(const struct memmap *before, const struct memmap *after
     return false;
 }
 
+bool memmap_guest_address(const struct memmap *map, const struct iovec *piece,
+                          uint64_t *ret_address)
+{
+    for (unsigned i = 0; i < map->count; i++) {
+        const struct region *region = map->regions[i];
+        uintptr_t offset = (uintptr_t)piece->iov_base - (uintptr_t)region->host;
+
+        if (offset < region->at.size && piece->iov_len <= region->at.size - offset) {
+            *ret_address = region->at.guest_address + offset;
+            return true;
+        }
+    }
+    return false;
+}
+
 unsigned memmap_region_count(const struct memmap *map)
 {
     return map->count;

@@ -72,6 +72,13 @@ unsigned memmap_region_count(const struct memmap *map);
 int memmap_translate(const struct memmap *map, uint64_t address, uint64_t size, struct iovec *iov,
                      unsigned iov_max);
 
+/*
+ * The way back: the guest address of a piece that this snapshot translated. Returns false when it
+ * lies in none of its regions.
+ */
+bool memmap_guest_address(const struct memmap *map, const struct iovec *piece,
+                          uint64_t *ret_address);
+
 /* Copies guest memory once into private memory. Returns 0 or -EFAULT. */
 int memmap_copy_in(const struct memmap *map, uint64_t address, void *buffer, size_t size);
 

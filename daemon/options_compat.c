@@ -12,10 +12,8 @@ enum compat_kind {
     COMPAT_SET,     /* word becomes --option */
     COMPAT_CLEAR,   /* word becomes the opposite of the flag --option */
     COMPAT_NEVER,   /* word becomes --option=never */
-    COMPAT_DEFAULT, /* what we do anyway */
     COMPAT_IGNORED, /* no meaning here: a note tells */
     COMPAT_TIMEOUT, /* word=seconds becomes --attr-timeout and --entry-timeout */
-    COMPAT_REFUSED, /* would be unsafe to ignore: option is what is right instead */
 };
 
 struct compat_row {
@@ -48,10 +46,10 @@ static const struct compat_row compat_rows[] = {
     {"no_posix_acl", COMPAT_NEVER, "posix-acl"},
     {"security_label", COMPAT_SET, "security-label"},
     {"no_security_label", COMPAT_NEVER, "security-label"},
-    {"no_posix_lock", COMPAT_DEFAULT, NULL},
-    {"no_flock", COMPAT_DEFAULT, NULL},
-    {"posix_lock", COMPAT_REFUSED, "locks stay within the guest: leave it out"},
-    {"flock", COMPAT_REFUSED, "locks stay within the guest: leave it out"},
+    {"posix_lock", COMPAT_SET, "posix-lock"},
+    {"no_posix_lock", COMPAT_CLEAR, "posix-lock"},
+    {"flock", COMPAT_SET, "flock"},
+    {"no_flock", COMPAT_CLEAR, "flock"},
     {"timeout", COMPAT_TIMEOUT, "attr-timeout"},
     {"max_idle_threads", COMPAT_IGNORED, NULL},
     {"allow_root", COMPAT_IGNORED, NULL},
@@ -98,9 +96,8 @@ static int run_timeout(struct options_parser *parser, const struct option_row *a
 
 static int run_row(struct options_parser *parser, const struct compat_row *row, const char *value)
 {
-    const struct option_row *option = row->option && row->kind != COMPAT_REFUSED
-                                          ? option_find(row->option, strlen(row->option))
-                                          : NULL;
+    const struct option_row *option =
+        row->option ? option_find(row->option, strlen(row->option)) : NULL;
     struct option_row opposite;
 
     switch (row->kind) {
@@ -119,15 +116,11 @@ static int run_row(struct options_parser *parser, const struct compat_row *row, 
         return opposite.apply(parser, &opposite, NULL);
     case COMPAT_NEVER:
         return option->apply(parser, option, "never");
-    case COMPAT_DEFAULT:
-        return 0;
     case COMPAT_IGNORED:
-        options_note(parser, "%s has no effect", parser->spelled);
-        return 0;
-    case COMPAT_REFUSED:
         break;
     }
-    return options_fail(parser, "%s is not supported: %s", parser->spelled, row->option);
+    options_note(parser, "%s has no effect", parser->spelled);
+    return 0;
 }
 
 static int take_word(struct options_parser *parser, char *word)
@@ -141,8 +134,8 @@ static int take_word(struct options_parser *parser, char *word)
     row = find_word(word);
     if (!row)
         return options_fail(parser, "unknown word '%s' in -o: see viofsd --help", word);
-    if (value && (row->kind == COMPAT_SET || row->kind == COMPAT_CLEAR ||
-                  row->kind == COMPAT_NEVER || row->kind == COMPAT_DEFAULT))
+    if (value &&
+        (row->kind == COMPAT_SET || row->kind == COMPAT_CLEAR || row->kind == COMPAT_NEVER))
         return options_fail(parser, "%s takes no value, got '%s'", parser->spelled, value);
     return run_row(parser, row, value);
 }

@@ -335,6 +335,42 @@ const struct option_row option_rows[] = {
                 "user; else the flag is dropped.",
     },
 
+    {
+        .name = "posix-lock",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(posix_lock),
+        .flag = true,
+        .help = "Make the guest's record locks (fcntl, lockf) locks of the host's files, so that "
+                "they hold against the host and other guests.",
+    },
+    {
+        .name = "no-posix-lock",
+        .section = SECTION_FS,
+        .default_text = "on",
+        .apply = apply_flag,
+        FIELD(posix_lock),
+        .flag = false,
+        .help = "Record locks hold within the guest only.",
+    },
+    {
+        .name = "flock",
+        .section = SECTION_FS,
+        .apply = apply_flag,
+        FIELD(flock),
+        .flag = true,
+        .help = "The same for flock().",
+    },
+    {
+        .name = "no-flock",
+        .section = SECTION_FS,
+        .default_text = "on",
+        .apply = apply_flag,
+        FIELD(flock),
+        .flag = false,
+        .help = "flock() holds within the guest only.",
+    },
+
     /* DAX. */
     {
         .name = "dax-window",

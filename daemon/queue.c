@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "deferred.h"
 #include "guestfault.h"
 #include "log.h"
 #include "scope.h"
@@ -41,6 +42,7 @@ static void replace_fd(int *place, int fd)
 
 void queue_free(struct queue *queue)
 {
+    deferred_drop(queue);
     replace_fd(&queue->kick_fd, -1);
     replace_fd(&queue->call_fd, -1);
     replace_fd(&queue->err_fd, -1);
@@ -244,6 +246,36 @@ static int start_threads(struct queue *queue, unsigned thread_count)
     return rc < 0 ? rc : -EAGAIN;
 }
 
+static bool same_layout(const struct virtq_layout *a, const struct virtq_layout *b)
+{
+    return a->size == b->size && a->desc == b->desc && a->avail == b->avail && a->used == b->used;
+}
+
+/* The ring can be pushed to from here on, by threads that serve it and by those that answer late.
+ */
+static void ring_up(struct queue *queue)
+{
+    bool goes_on =
+        queue->last_base == queue->avail_base && same_layout(&queue->last_layout, &queue->layout);
+
+    if (!goes_on)
+        deferred_drop(queue);
+    pthread_mutex_lock(&queue->push_lock);
+    queue->ring_up = true;
+    deferred_resume(queue);
+    queue_announce(queue);
+    pthread_mutex_unlock(&queue->push_lock);
+}
+
+static void ring_down(struct queue *queue)
+{
+    pthread_mutex_lock(&queue->push_lock);
+    queue->ring_up = false;
+    pthread_mutex_unlock(&queue->push_lock);
+    queue->last_layout = queue->layout;
+    queue->last_base = queue->virtq.last_avail;
+}
+
 /* Drops what belongs to one run of the queue. */
 static void end_run(struct queue *queue)
 {
@@ -292,9 +324,11 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
     queue->unannounced = 0;
     queue->call_missed = false;
     atomic_store(&queue->state, QUEUE_RUNNING);
+    ring_up(queue);
 
     rc = start_threads(queue, thread_count);
     if (rc < 0) {
+        ring_down(queue);
         atomic_store(&queue->state, QUEUE_IDLE);
         end_run(queue);
         return rc;
@@ -323,6 +357,7 @@ void queue_finish_stop(struct queue *queue)
 
     for (unsigned i = 0; i < queue->thread_count; i++)
         pthread_join(queue->workers[i].thread, NULL);
+    ring_down(queue);
     queue->avail_base = queue->virtq.last_avail;
     queue->left_over = queue->kicked && atomic_load(&queue->state) == QUEUE_RUNNING &&
                        virtq_has_more(&queue->virtq);
@@ -343,6 +378,7 @@ void queue_change_memory(struct queue *queue, struct memmap *memory)
     if (rc == 0) {
         old = queue->memory;
         queue->memory = memmap_ref(memory);
+        deferred_change_memory(queue, memory);
         for (unsigned i = 0; i < queue->thread_count; i++) {
             struct worker *worker = &queue->workers[i];
 

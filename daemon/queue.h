@@ -51,6 +51,7 @@ enum queue_state {
     QUEUE_BROKEN,  /* the ring broke the rules: its threads end, nothing in it is touched */
 };
 
+struct deferred;
 struct queue;
 
 struct worker {
@@ -114,6 +115,10 @@ struct queue {
     unsigned threads_alive;
 
     pthread_mutex_t push_lock;
+    struct deferred *deferred;       /* chains that are answered later (deferred.h) */
+    bool ring_up;                    /* the ring may be pushed to */
+    struct virtq_layout last_layout; /* of the ring's last run. Control thread only */
+    uint16_t last_base;              /* where it stopped */
     bool call_missed;     /* a notification was wanted when there was no call descriptor */
     unsigned unannounced; /* completions since the last decision about a notification */
     struct timespec unannounced_since;

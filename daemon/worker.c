@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "deferred.h"
 #include "guestfault.h"
 #include "log.h"
 
@@ -50,6 +51,14 @@ static void request_may_block(void *argument)
     pthread_mutex_lock(&queue->pop_lock);
     give_up_role(worker);
     pthread_mutex_unlock(&queue->pop_lock);
+}
+
+/* The file system's hook: the running request is answered later. */
+static struct fuse_deferral *defer_request(void *argument, const struct iovec *pieces,
+                                           unsigned count)
+{
+    struct deferred *deferred = deferred_take(argument, pieces, count);
+    return deferred ? &deferred->deferral : NULL;
 }
 
 /*
@@ -202,6 +211,17 @@ static void give_back(struct worker *worker, size_t length)
     memmap_unref(held);
 }
 
+/* The chain is given back by somebody else; this thread only lets go of its memory. */
+static void let_go(struct worker *worker)
+{
+    struct queue *queue = worker->queue;
+
+    pthread_mutex_lock(&queue->push_lock);
+    struct memmap *held = release_memory(worker);
+    pthread_mutex_unlock(&queue->push_lock);
+    memmap_unref(held);
+}
+
 /*
  * Leaves the chain in the ring: a stop has interrupted the request, and it can be begun anew. If
  * it is this queue that stops, the ring goes on with the chain when it runs again, here or
@@ -242,6 +262,8 @@ static void serve(struct worker *worker)
             queue_break(queue, "guest memory was taken away");
         if (length == FUSE_SERVER_RESTART)
             leave_in_ring(worker);
+        else if (length == FUSE_SERVER_DEFERRED)
+            let_go(worker);
         else
             give_back(worker, length);
         if (guestfault_taken())
@@ -268,7 +290,8 @@ static bool report(struct worker *worker, bool ready)
 static bool prepare(struct worker *worker)
 {
     struct queue *queue = worker->queue;
-    struct fuse_thread_hooks hooks = {.may_block = request_may_block, .argument = worker};
+    struct fuse_thread_hooks hooks = {
+        .may_block = request_may_block, .defer = defer_request, .argument = worker};
     char name[16];
 
     snprintf(name, sizeof(name), "queue%u/%u", queue->index % 1000, worker->number % 1000);

@@ -178,6 +178,8 @@ static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
     if (req.out.header_count == 0)
         return 0;
     error = run_inside(&req, row);
+    if (error == -REQ_DEFERRED)
+        return FUSE_SERVER_DEFERRED;
     if (error == -REQ_STOPPED) {
         if (chain->restartable && (row->flags & F_RESTARTS))
             return FUSE_SERVER_RESTART;

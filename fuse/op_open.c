@@ -146,8 +146,14 @@ int op_release(struct fuse_req *req)
             log_limited(LOG_LEVEL_WARN, "DAX: the end of a file cannot be written: %s",
                         strerrordesc_np(-error));
     }
-    return handle_release(req->server->handles, HANDLE_FILE, req->args.release.fh,
-                          req->header.nodeid);
+    const struct fuse_release_in *in = &req->args.release;
+    struct handle *handle;
+    int error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
+    if (error)
+        return error;
+    locks_release(req->server->locks, handle, in->fh,
+                  in->release_flags & FUSE_RELEASE_FLOCK_UNLOCK);
+    return handle_release(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid);
 }
 
 int op_releasedir(struct fuse_req *req)
@@ -156,14 +162,19 @@ int op_releasedir(struct fuse_req *req)
                           req->header.nodeid);
 }
 
-/* The guest closes one of its descriptors: the only moment when it looks at the result. */
+/*
+ * The guest closes one of its descriptors: the only moment when it looks at the result, and the end
+ * of the process's record locks on the file.
+ */
 int op_flush(struct fuse_req *req)
 {
+    const struct fuse_flush_in *in = &req->args.flush;
     struct handle *handle;
-    int error = handle_get(req->server->handles, HANDLE_FILE, req->args.flush.fh,
-                           req->header.nodeid, &handle);
+    int error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
     if (!error)
         error = dax_before(req->thread, req->inode, 0);
+    if (error != -REQ_STOPPED)
+        locks_flush(req->server->locks, req->header.nodeid, in->fh, in->lock_owner);
     return error ? error : host_flush(handle->fd);
 }
 

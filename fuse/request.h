@@ -53,6 +53,8 @@ struct fuse_req {
         struct fuse_getxattr_in getxattr;
         struct fuse_access_in access;
         struct fuse_fallocate_in fallocate;
+        struct fuse_lk_in lk;
+        struct fuse_interrupt_in interrupt;
         struct fuse_lseek_in lseek;
         struct fuse_ioctl_in ioctl;
         struct fuse_copy_file_range_in copy_file_range;
@@ -75,7 +77,9 @@ struct fuse_req {
  * An errno of our own, which no host call returns: the device is being stopped. A request of a row
  * with F_RESTARTS that returns it has done nothing that must not be done twice.
  */
-#define REQ_STOPPED 512
+#define REQ_STOPPED  512
+/* Another one: the request was deferred (fuse_thread_hooks.defer), and somebody else answers it. */
+#define REQ_DEFERRED 513
 
 typedef int fuse_op(struct fuse_req *req);
 

@@ -33,7 +33,7 @@ static int budget_init(struct fd_budget *budget)
 static int tables_init(struct fuse_server *server, int share_fd)
 {
     size_t size = (size_t)INODES_MAX * sizeof(struct inode) +
-                  (size_t)HANDLES_MAX * sizeof(struct handle) + dax_arena_size(server->settings);
+                  (size_t)HANDLES_MAX * sizeof(struct handle) + locks_arena_size() + dax_arena_size(server->settings);
     int error = arena_new(size, &server->arena);
     if (!error)
         error = epochs_new(FUSE_THREADS_MAX, &server->epochs);
@@ -41,6 +41,8 @@ static int tables_init(struct fuse_server *server, int share_fd)
         error = handle_table_new(server, &server->handles);
     if (!error)
         error = inode_table_new(server, share_fd, &server->inodes);
+    if (!error)
+        error = locks_new(server, &server->locks);
     if (!error)
         error = dax_new(server, &server->dax);
     return error;
@@ -88,6 +90,7 @@ void fuse_server_free(struct fuse_server *server)
     if (server->handles && server->inodes && server->session.ready)
         fuse_server_reset(server);
     dax_free(server->dax); /* its keeper is still in the epochs */
+    locks_free(server->locks);
     epochs_free(server->epochs);
     handle_table_free(server->handles);
     inode_table_free(server->inodes);

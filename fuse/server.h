@@ -17,6 +17,7 @@
 #include "handle.h"
 #include "host_cred.h"
 #include "inode.h"
+#include "lock.h"
 #include "request.h"
 #include "session.h"
 
@@ -28,6 +29,7 @@ struct fuse_server {
     struct fd_budget budget; /* descriptors that the guest can make us hold */
     struct inode_table *inodes;
     struct handle_table *handles;
+    struct locks *locks;
     struct session session;
     struct counters_list counters;
     struct dax *dax; /* NULL: no window was asked for */

@@ -32,6 +32,10 @@ static uint64_t wanted_flags(const struct settings *settings, uint32_t minor)
         flags |= FUSE_HANDLE_KILLPRIV_V2;
     if (settings->allow_mmap)
         flags |= FUSE_ABI_DIRECT_IO_ALLOW_MMAP;
+    if (settings->posix_lock)
+        flags |= FUSE_POSIX_LOCKS;
+    if (settings->flock)
+        flags |= FUSE_FLOCK_LOCKS;
     return flags;
 }
 
@@ -40,6 +44,7 @@ void session_end(struct fuse_thread *thread, bool unmap)
     struct fuse_server *server = thread->server;
     atomic_store_explicit(&server->session.ready, false, memory_order_release);
     dax_end(thread, unmap);
+    locks_end(server->locks);
     handle_release_all(server->handles);
     inode_forget_all(server->inodes);
 }
@@ -114,13 +119,6 @@ int op_destroy(struct fuse_req *req)
 {
     session_end(req->thread, true);
     counters_report(&req->server->counters, opcode_name);
-    return 0;
-}
-
-/* Nothing that this server does waits for ever, so there is nothing to interrupt. */
-int op_interrupt(struct fuse_req *req)
-{
-    (void)req;
     return 0;
 }
 

@@ -45,10 +45,30 @@ struct fuse_chain {
     bool restartable;
 };
 
+/*
+ * A chain that is given back later than its request ends, by whatever thread has its answer then.
+ * The first member of an object of the device's; it belongs to the server until it is finished.
+ */
+#define FUSE_DEFERRAL_REPLY_MAX 16 /* a reply of this kind is a header */
+struct fuse_deferral {
+    /*
+     * Answers with length bytes (FUSE_DEFERRAL_REPLY_MAX at the most), which are copied, and gives
+     * the chain back; or does nothing if its ring is no longer there. Any thread, once, before
+     * fuse_server_reset() returns: the object is gone afterwards.
+     */
+    void (*finish)(struct fuse_deferral *deferral, const void *reply, size_t length);
+};
+
 /* What the thread's owner wants to know while a request runs. Each may be NULL. */
 struct fuse_thread_hooks {
     /* The request is about to make a call that may block for long: finish what is batched. */
     void (*may_block)(void *argument);
+    /*
+     * The running request is answered later: count pieces (16 at the most) of its writable list,
+     * which are copied, are where the reply will go. fuse_server_run() then returns
+     * FUSE_SERVER_DEFERRED. NULL: out of memory, nothing has changed.
+     */
+    struct fuse_deferral *(*defer)(void *argument, const struct iovec *pieces, unsigned count);
     void *argument;
 };
 
@@ -78,7 +98,9 @@ void fuse_thread_free(struct fuse_thread *thread);
  * written to the chain, and nothing was done that must not be done twice. The request stays with
  * the driver, and comes again later: the guest does not notice that its device was stopped.
  */
-#define FUSE_SERVER_RESTART ((size_t)-1)
+#define FUSE_SERVER_RESTART  ((size_t)-1)
+/* The chain was taken over by the defer hook: its thread has nothing more to do with it. */
+#define FUSE_SERVER_DEFERRED ((size_t)-2)
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
 
 /*
@@ -96,8 +118,9 @@ void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper 
 char *fuse_server_window(const struct fuse_server *server);
 
 /*
- * Forgets the guest: session, handles, inodes, as DESTROY does. For device reset and a front-end
- * that left. No thread may be running a request.
+ * Forgets the guest: session, handles, inodes, locks, as DESTROY does. For device reset and a
+ * front-end that left. No thread may be running a request. Deferred chains are finished when it
+ * returns.
  */
 void fuse_server_reset(struct fuse_server *server);
 

@@ -62,6 +62,8 @@ struct settings {
     bool allow_mmap;
     bool killpriv_v2;
     bool preserve_noatime;
+    bool posix_lock;
+    bool flock;
     struct timeout attr_timeout;
     struct timeout entry_timeout;
     struct timeout negative_timeout;

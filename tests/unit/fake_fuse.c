@@ -21,6 +21,10 @@ static bool is_released;
 static struct dax_mapping mapping_wanted;
 static atomic_bool has_run; /* since the last reset */
 
+#define DEFERRALS_MAX 64
+static struct fuse_deferral *deferrals[DEFERRALS_MAX];
+static unsigned deferral_count;
+
 struct fuse_thread {
     struct fuse_thread_hooks hooks;
 };
@@ -148,6 +152,40 @@ static uint32_t ask_mapper(enum fake_command command)
     return (uint32_t)-fake_mapper.unmap(fake_mapper.owner, mapping.window_offset, mapping.length);
 }
 
+/* The reply goes into the first 16 bytes, wherever these lie. */
+static size_t defer(struct fuse_thread *thread, const struct fuse_chain *chain)
+{
+    struct iovec pieces[FUSE_DEFERRAL_REPLY_MAX];
+    size_t left = FUSE_DEFERRAL_REPLY_MAX;
+    unsigned count = 0;
+
+    for (; count < chain->writable_count && left; count++) {
+        pieces[count] = chain->writable[count];
+        if (pieces[count].iov_len > left)
+            pieces[count].iov_len = left;
+        left -= pieces[count].iov_len;
+    }
+    pthread_mutex_lock(&lock);
+    struct fuse_deferral *deferral =
+        deferral_count < DEFERRALS_MAX ? thread->hooks.defer(thread->hooks.argument, pieces, count)
+                                       : NULL;
+    if (deferral)
+        deferrals[deferral_count++] = deferral;
+    pthread_mutex_unlock(&lock);
+    return deferral ? FUSE_SERVER_DEFERRED : 0;
+}
+
+unsigned fake_finish(void)
+{
+    pthread_mutex_lock(&lock);
+    unsigned count = deferral_count;
+    deferral_count = 0;
+    for (unsigned i = 0; i < count; i++)
+        deferrals[i]->finish(deferrals[i], "deferred answer.", FUSE_DEFERRAL_REPLY_MAX);
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
 static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     struct fake_request request = {0};
@@ -184,6 +222,8 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
         else if (!was_released())
             return FUSE_SERVER_RESTART;
         break;
+    case FAKE_DEFER:
+        return defer(thread, chain);
     default:
         return 0;
     }
@@ -226,6 +266,7 @@ void fuse_server_reset(struct fuse_server *server)
     (void)server;
     if (fake_inside)
         fake_bad++;
+    fake_finish();
     fake_resets++;
     has_run = false;
 }

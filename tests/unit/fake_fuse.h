@@ -19,8 +19,9 @@ enum fake_command {
     FAKE_FORGET = 5, /* no reply */
     FAKE_MAP = 6,    /* asks for fake_set_mapping(); replies as if argument were the error number */
     FAKE_UNMAP = 7,  /* the same, for taking it away */
-    FAKE_RESTART = 8 /* wants to be run again until fake_release(); if it cannot be, replies as if
-                        argument were EAGAIN */
+    FAKE_RESTART = 8, /* wants to be run again until fake_release(); if it cannot be, replies as if
+                         argument were EAGAIN */
+    FAKE_DEFER = 9    /* is answered by fake_finish(), with "deferred answer." */
 };
 
 struct fake_request {
@@ -43,6 +44,7 @@ extern char *fake_window;             /* what fuse_server_window() answers; NULL
 
 void fake_clear(void);                                    /* all counters to 0, blocks again */
 void fake_set_mapping(const struct dax_mapping *mapping); /* what FAKE_MAP and FAKE_UNMAP ask for */
-void fake_release(void); /* lets all blocked requests go on, now and later */
+unsigned fake_finish(void); /* answers what was deferred; returns how many that were */
+void fake_release(void);    /* lets all blocked requests go on, now and later */
 
 #endif

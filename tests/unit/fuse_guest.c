@@ -77,7 +77,7 @@ void guest_start(struct guest *guest)
         .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
     };
     if (fuse_server_new(&guest->settings, &fds, &guest->server) < 0 ||
-        fuse_thread_new(guest->server, NULL, &guest->thread) < 0)
+        fuse_thread_new(guest->server, &guest->hooks, &guest->thread) < 0)
         errx(1, "no server");
     fuse_server_set_mapper(guest->server, guest->mapper);
     init(guest);
@@ -174,6 +174,7 @@ int guest_call(struct guest *guest, uint32_t opcode, uint64_t nodeid, const void
         .uid = guest->uid,
         .gid = guest->gid,
     };
+    guest->unique = last_unique;
     memcpy(request, &header, sizeof(header));
     if (args_length)
         memcpy(request + sizeof(header), args, args_length);
@@ -194,10 +195,11 @@ int guest_call(struct guest *guest, uint32_t opcode, uint64_t nodeid, const void
         if (memory[i] != GUARD_BYTE || memory[GUARD + whole + i] != GUARD_BYTE)
             errx(1, "opcode %u: written outside the reply", opcode);
     }
-    if (used == 0) {
-        guest->length = 0;
+    guest->length = 0;
+    if (used == 0)
         return 0; /* no reply */
-    }
+    if (used == FUSE_SERVER_DEFERRED)
+        return GUEST_DEFERRED;
     return take_reply(guest, memory + GUARD, room, used, opcode);
 }
 

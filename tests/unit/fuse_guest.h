@@ -18,6 +18,7 @@
 #include "settings.h"
 
 #define GUEST_BODY_MAX (1u << 20)
+#define GUEST_DEFERRED 1 /* instead of an error: the request is answered later */
 
 struct guest {
     struct settings settings;
@@ -28,6 +29,8 @@ struct guest {
     uint32_t gid;
     uint64_t init_flags;             /* offered at INIT */
     uint32_t minor;                  /* of the protocol that it speaks */
+    struct fuse_thread_hooks hooks;  /* of the thread */
+    uint64_t unique;                 /* of the last request */
     const struct dax_mapper *mapper; /* NULL: no DAX window */
     unsigned descriptors;            /* open before the server was made */
 

@@ -114,7 +114,7 @@ static const struct attempt wrong[] = {
     {{"-o", "xattr=1"}, OPTIONS_WRONG, "-o xattr takes no value"},
     {{"-o", "source"}, OPTIONS_WRONG, "-o source needs a value"},
     {{"-o", "cache=never,cache=some"}, OPTIONS_WRONG, "'some' is not one of"},
-    {{"-o", "flock"}, OPTIONS_WRONG, "-o flock is not supported"},
+    {{"-o", "flock=1"}, OPTIONS_WRONG, "-o flock takes no value"},
     {{"-o", "posix_acl"}, OPTIONS_WRONG, "not supported yet"},
     {{"-o", "timeout"}, OPTIONS_WRONG, "-o timeout needs a value: timeout=seconds"},
     {{"-o", "timeout=x"}, OPTIONS_WRONG, "-o timeout: 'x' is not a number of seconds from 0"},
