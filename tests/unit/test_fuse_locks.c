@@ -35,7 +35,8 @@ struct answer {
 
 static struct deferral deferrals[WAITS_LIMIT + 1];
 static struct answer answers[WAITS_LIMIT + 1];
-static unsigned deferral_count, answer_count;
+static unsigned deferral_count;
+static atomic_uint answer_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
 
@@ -95,7 +96,8 @@ static int next_answer(uint64_t unique, unsigned milliseconds)
         else
             fprintf(stderr, "an answer to %ju, not %ju\n", (uintmax_t)answers[0].unique,
                     (uintmax_t)unique);
-        memmove(answers, answers + 1, --answer_count * sizeof(*answers));
+        answer_count--;
+        memmove(answers, answers + 1, answer_count * sizeof(*answers));
     }
     pthread_mutex_unlock(&lock);
     return error;

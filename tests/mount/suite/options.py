@@ -16,6 +16,7 @@ VARIANTS = (
     ("tmpfs", ("--cache=metadata", "--no-readdirplus")),
     ("ext4", ("--cache=always", "--writeback", "--inode-file-handles=never")),
     ("xfs", ("--modcaps=+sys_admin", "--sandbox=chroot", "--thread-pool-size=4")),
+    ("ext4", ("--posix-lock", "--flock")),
     # The one without a sandbox: here the leak checker of a sanitizer build can work.
     ("tmpfs", ("--sandbox=none", "--seccomp=none", "--inode-file-handles=prefer")),
 )

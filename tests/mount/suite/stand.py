@@ -59,10 +59,11 @@ def daemon_argv(daemon, share, socket, options):
 class Stand:
     """Use as a context manager; leaving it stops everything and checks how it ended."""
 
-    def __init__(self, base, root, world, options=(), mount_options=(), allowed_stderr=None):
+    def __init__(self, base, root, world, options=(), mount_options=(), allowed_stderr=None,
+                 mount_arguments=()):
         """
         base: scratch folder.  root: a folder for share and host.  world: of world.py.
-        options: of the daemon.  allowed_stderr: a pattern of lines that are no failure here.
+        options: of the daemon.  mount_arguments: of viofs-mount.  allowed_stderr: a pattern of lines that are no failure here.
         """
         self.world = world
         self.share, self.host = os.path.join(root, "share"), os.path.join(root, "host")
@@ -72,6 +73,7 @@ class Stand:
             os.makedirs(path, exist_ok=True)
             os.chown(path, *world.owner)
         self.options, self.mount_options = list(options), list(mount_options)
+        self.mount_arguments = list(mount_arguments)
         self.allowed = re.compile(allowed_stderr) if allowed_stderr else None
         self.daemon = self.mounter = None
         self.logs = {}
@@ -113,7 +115,7 @@ class Stand:
         self.daemon = self._spawn("daemon", argv, self.world.enter)
         self._wait("its socket", lambda: os.path.exists(self.socket), self.daemon, "daemon")
         options = ",".join(["default_permissions", "allow_other", *self.mount_options])
-        argv = [mount, "-f", "-o", options, self.socket, self.mnt]
+        argv = [mount, "-f", *self.mount_arguments, "-o", options, self.socket, self.mnt]
         self.mounter = self._spawn("mount", argv, self.world.enter_mount)
 
         def mounted():
