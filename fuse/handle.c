@@ -102,6 +102,20 @@ int handle_get(struct handle_table *table, enum handle_kind kind, uint64_t fh, u
     return 0;
 }
 
+int handle_of_node(struct handle_table *table, uint64_t nodeid, int *ret_fd)
+{
+    uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
+    for (uint32_t index = 1; index < high; index++) {
+        const struct handle *handle = &table->slab[index];
+        if (atomic_load_explicit(&handle->generation, memory_order_acquire) != 0 &&
+            handle->nodeid == nodeid) {
+            *ret_fd = handle->fd;
+            return 0;
+        }
+    }
+    return -EBADF;
+}
+
 /* Closes an open handle; of several threads that try, one does. */
 static int release(struct handle_table *table, struct handle *handle, uint32_t generation)
 {

@@ -52,6 +52,12 @@ int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32
 int handle_get(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid,
                struct handle **ret_handle);
 
+/*
+ * A descriptor of any open handle of that node, good until the request ends. Looks at all of them:
+ * for when nothing else leads to the file any more. Returns 0 or -EBADF.
+ */
+int handle_of_node(struct handle_table *table, uint64_t nodeid, int *ret_fd);
+
 /* Closes a handle when the last request that uses it has ended. Returns 0 or -EBADF. */
 int handle_release(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid);
 

@@ -34,7 +34,8 @@ int host_fh_open(int mount_fd, int type, const uint8_t *bytes, unsigned length, 
     memcpy(buffer.handle.f_handle, bytes, length);
     int fd = open_by_handle_at(mount_fd, &buffer.handle, flags | O_CLOEXEC);
     if (fd < 0)
-        return -errno;
+        /* ext4 says ENOMEM of a deleted file whose number is just being given to a new one. */
+        return errno == ENOMEM ? -ESTALE : -errno;
     *ret_fd = fd;
     return 0;
 }

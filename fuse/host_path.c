@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 /* What lookups and replies need: the mount and birth tell one file from another. */
 #define STAT_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
@@ -42,6 +43,15 @@ int host_reopen(int fd, int flags, int *ret_fd)
     if (again < 0)
         return -errno;
     *ret_fd = again;
+    return 0;
+}
+
+int host_path_of(int fd, char *buffer, size_t size, size_t *ret_length)
+{
+    ssize_t length = readlinkat(AT_FDCWD, fd_name(fd).text, buffer, size);
+    if (length < 0)
+        return -errno;
+    *ret_length = (size_t)length;
     return 0;
 }
 

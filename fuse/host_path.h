@@ -5,6 +5,7 @@
 #ifndef VIOFS_HOST_PATH_H
 #define VIOFS_HOST_PATH_H
 
+#include <stddef.h>
 #include <sys/stat.h>
 
 /* Attributes of name in dirfd, of the link itself if it is one. Returns 0 or a negative errno. */
@@ -24,6 +25,9 @@ int host_open_path(int dirfd, const char *name, int *ret_fd);
  * sure. flags: open(2)'s without O_NOFOLLOW; close-on-exec is added. Caller owns *ret_fd.
  */
 int host_reopen(int fd, int flags, int *ret_fd);
+
+/* The path of what fd refers to, not terminated; of size bytes the first. */
+int host_path_of(int fd, char *buffer, size_t size, size_t *ret_length);
 
 /* "17" for descriptor 17: relative to the working directory, which is /proc/self/fd. */
 struct fd_name {

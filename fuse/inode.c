@@ -60,8 +60,7 @@ static int root_init(struct inode_table *table, int share_fd)
     if (error)
         return error;
     struct inode *root = &table->slab[INODE_ROOT];
-    error = mounts_take(table->mounts, attributes.stx_mnt_id, share_fd, attributes.stx_mode,
-                        &root->mount);
+    error = mounts_take(table->mounts, share_fd, &attributes, &root->mount);
     if (error)
         return error;
     root->ino = attributes.stx_ino;
@@ -92,7 +91,8 @@ int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table
     if (!error)
         error = ring_init(&table->ring);
     if (!error)
-        error = mounts_new(server->settings->file_handles, &table->mounts);
+        error = mounts_new(server->settings->file_handles, server->mountinfo, server->epochs,
+                           &table->mounts);
     if (!error)
         error = root_init(table, share_fd);
     if (error) {

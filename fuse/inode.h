@@ -46,6 +46,7 @@ struct inode {
     int32_t handle_type;
     uint8_t handle[INODE_HANDLE_MAX];
     atomic_bool verified;       /* the handle was seen to lead to a file of this identity */
+    atomic_bool told_stale;     /* a directory that the host deleted: ESTALE was answered once */
     _Atomic uint8_t dax_doubts; /* why it should stay on the queues: counts to a few */
     atomic_bool lingers;        /* its id is in the ring of forgotten ones (inode_export.c) */
 };
@@ -108,10 +109,23 @@ uint32_t inode_count(struct inode_table *table);
 
 /*
  * An O_PATH descriptor of the inode. It belongs to the table (or to the request) and is good until
- * the request ends; never close it. Returns 0 or a negative errno (-ESTALE: the host deleted the
- * file).
+ * the request ends; never close it. Returns 0 or a negative errno.
+ *
+ * A file that the host deleted is -ESTALE: Linux then looks the path up again, and its program gets
+ * what is there now, or ENOENT. A directory that is deleted is -ENOENT from the second time on:
+ * Linux holds it by something else than a path, as the current directory of a process.
  */
 int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd);
+
+/*
+ * Closes the descriptors that nobody used since the last call, of regular files, whose space on the
+ * host they keep once the file is deleted, and of everything on mounts below the share, which they
+ * keep from being unmounted. Returns how many of these are left. Any thread, outside of epochs.
+ */
+unsigned inode_rest(struct inode_table *table);
+
+/* syncfs(2) for everything mounted at and below the share, see mounts_sync(). */
+int inode_sync_mounts(struct inode_table *table, int share_fd);
 
 /*
  * Takes one descriptor from the budget for something other than a cached inode; if need be, from

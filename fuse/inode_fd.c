@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 
 #include "host_fh.h"
 #include "host_path.h"
@@ -18,7 +19,10 @@
 #include "server.h"
 
 /* How far the hand goes for a cold inode before it takes what it points at. */
-#define CACHE_SEARCH 64
+#define CACHE_SEARCH   64
+
+/* How long a deleted file makes lookups careful. */
+#define VANISH_SECONDS 10
 
 static void cached_fd_release(void *context, uint64_t fd)
 {
@@ -33,6 +37,12 @@ static void lent_fd_release(void *context, uint64_t fd)
     struct fuse_server *server = context;
     close((int)fd);
     atomic_fetch_sub(&server->budget.lent, 1);
+}
+
+/* Whether its descriptor does no harm on the host while nobody uses it. */
+static bool may_stay(const struct inode *inode)
+{
+    return !S_ISREG(inode->type) && mounts_is_share(inode->mount);
 }
 
 /* Picks the slot to evict. Called with the cache's lock held, the cache not being empty. */
@@ -93,6 +103,8 @@ bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
 
     if (evicted >= 0)
         epoch_retire(thread->server->epochs, cached_fd_release, thread->server, (uint64_t)evicted);
+    if (kept && !may_stay(inode))
+        janitor_wake(thread->server->janitor);
     return kept;
 }
 
@@ -209,16 +221,76 @@ int inode_budget_take(struct fuse_server *server)
     return 0;
 }
 
+int inode_sync_mounts(struct inode_table *table, int share_fd)
+{
+    return mounts_sync(table->mounts, share_fd);
+}
+
+unsigned inode_rest(struct inode_table *table)
+{
+    struct inode_cache *cache = &table->cache;
+    struct fuse_server *server = table->server;
+    unsigned left = 0;
+    pthread_mutex_lock(&cache->lock);
+    for (uint32_t slot = cache->used; slot-- > 0;) {
+        struct inode *inode = &table->slab[cache->slots[slot]];
+        if (may_stay(inode))
+            continue;
+        if (atomic_exchange_explicit(&inode->hot, false, memory_order_relaxed)) {
+            left++;
+            continue;
+        }
+        int fd = atomic_exchange(&inode->fd, -1);
+        cache_slot_free(table, inode);
+        epoch_retire(server->epochs, cached_fd_release, server, (uint64_t)fd);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return left + mounts_rest(table->mounts);
+}
+
+static int64_t now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+bool inode_files_vanish(struct inode_table *table)
+{
+    int64_t until = atomic_load_explicit(&table->vanish_until, memory_order_relaxed);
+    if (until == 0)
+        return false;
+    if (now_seconds() <= until)
+        return true;
+    atomic_compare_exchange_strong(&table->vanish_until, &until, 0);
+    return false;
+}
+
+/* What the guest is told of a file that is gone. */
+static int gone(struct inode_table *table, struct inode *inode)
+{
+    atomic_store_explicit(&table->vanish_until, now_seconds() + VANISH_SECONDS,
+                          memory_order_relaxed);
+    bool again = S_ISDIR(inode->type) &&
+                 atomic_exchange_explicit(&inode->told_stale, true, memory_order_relaxed);
+    return again ? -ENOENT : -ESTALE;
+}
+
 /*
  * An O_PATH descriptor by file handle. The first time it is made sure that handle and identity
  * belong together: they were taken by name, one after the other.
  */
 static int open_by_handle(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
 {
-    int mount_fd = mounts_fd(thread->server->inodes->mounts, inode->mount);
+    int mount_fd;
     autoclose int fd = -1;
-    int error = host_fh_open(mount_fd, inode->handle_type, inode->handle, inode->handle_length,
-                             O_PATH | O_NOFOLLOW, &fd);
+    int error = mounts_fd(thread->server->inodes->mounts, inode->mount, &mount_fd);
+    if (error)
+        return error;
+    if (!mounts_is_share(inode->mount))
+        janitor_wake(thread->server->janitor);
+    error = host_fh_open(mount_fd, inode->handle_type, inode->handle, inode->handle_length,
+                         O_PATH | O_NOFOLLOW, &fd);
     if (error)
         return error;
     if (!atomic_load_explicit(&inode->verified, memory_order_relaxed)) {
@@ -236,6 +308,7 @@ static int open_by_handle(struct fuse_thread *thread, struct inode *inode, int *
 
 int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
 {
+    struct inode_table *table = thread->server->inodes;
     int fd = atomic_load_explicit(&inode->fd, memory_order_acquire);
     if (fd >= 0) {
         if (!atomic_load_explicit(&inode->hot, memory_order_relaxed))
@@ -246,6 +319,12 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
     if (inode->handle_length == 0)
         return -ESTALE; /* forgotten while we came here */
     int error = open_by_handle(thread, inode, &fd);
+    /* Open files live on, whatever the host deletes or unmounts (umount -l). */
+    if (error == -ESTALE &&
+        handle_of_node(thread->server->handles, inode_id(table, inode), ret_fd) == 0)
+        return 0;
+    if (error == -ESTALE)
+        return gone(table, inode);
     if (error)
         return error;
     if (!inode_cache_offer(thread, inode, fd))
@@ -269,10 +348,17 @@ int inode_open(struct fuse_thread *thread, struct inode *inode, int flags, int *
      * By handle is a third faster than by /proc/self/fd. Only once it is verified: before that,
      * the type might be another file's, and opening is what must not happen to a FIFO or device.
      */
-    if (inode->handle_length && atomic_load_explicit(&inode->verified, memory_order_relaxed))
-        return host_fh_open(mounts_fd(thread->server->inodes->mounts, inode->mount),
-                            inode->handle_type, inode->handle, inode->handle_length,
-                            flags | O_NOFOLLOW, ret_fd);
+    int mount_fd;
+    if (inode->handle_length && atomic_load_explicit(&inode->verified, memory_order_relaxed) &&
+        mounts_fd(thread->server->inodes->mounts, inode->mount, &mount_fd) == 0) {
+        if (!mounts_is_share(inode->mount))
+            janitor_wake(thread->server->janitor);
+        int error = host_fh_open(mount_fd, inode->handle_type, inode->handle, inode->handle_length,
+                                 flags | O_NOFOLLOW, ret_fd);
+        /* A descriptor may lead to a deleted file where a handle does not. */
+        if (error != -ESTALE)
+            return error;
+    }
     int fd;
     int error = inode_fd(thread, inode, &fd);
     return error ? error : host_reopen(fd, flags, ret_fd);

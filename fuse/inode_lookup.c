@@ -13,9 +13,10 @@
  * it is verified to lead to a file of that identity (inode_fd.c), and such an inode then is stale.
  *
  * By descriptor: an O_PATH descriptor by name, and everything else from it. For the first file
- * of a mount, and for inodes that keep their descriptor: on mounts without file handles, and FIFOs,
- * sockets and devices. The guest opens those by itself, so when their last name is gone
- * there is no open file on the host that would keep them alive.
+ * of a mount, while the host deletes what the guest is about to use, and for inodes that keep their
+ * descriptor: on mounts without file handles, and FIFOs, sockets and devices. The guest opens those
+ * by itself, so when their last name is gone there is no open file on the host that would keep them
+ * alive.
  */
 #include "inode.h"
 
@@ -192,6 +193,7 @@ static void inode_fill(struct inode *inode, const struct found *found)
     inode->handle_length = (uint8_t)found->handle.length;
     memcpy(inode->handle, found->handle.bytes, found->handle.length);
     inode->verified = found->verified;
+    inode->told_stale = false;
     inode->dax_doubts = 0;
     inode->lingers = false;
     atomic_store(&inode->fd, -1);
@@ -256,14 +258,9 @@ static int find_by_handle(struct inode_table *table, int dirfd, const char *name
         return -EAGAIN;
     found_identity(&found, attributes);
     bool new = false;
-    struct inode *inode = NULL;
-    bool usable = mounts_fd(table->mounts, found.mount) >= 0;
-    if (usable)
-        inode = find_or_add(table, &found, &new);
+    struct inode *inode = find_or_add(table, &found, &new);
     if (!inode || !new)
         mounts_drop(table->mounts, found.mount);
-    if (!usable)
-        return -EAGAIN;
     if (!inode)
         return -ENFILE;
     *ret_inode = inode;
@@ -276,12 +273,11 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
 {
     struct inode_table *table = thread->server->inodes;
     found_identity(found, attributes);
-    int error = mounts_take(table->mounts, attributes->stx_mnt_id, found->fd, attributes->stx_mode,
-                            &found->mount);
+    int error = mounts_take(table->mounts, found->fd, attributes, &found->mount);
     if (error)
         return error;
     int mount_id;
-    if (mounts_fd(table->mounts, found->mount) < 0 ||
+    if (!mounts_has_handles(table->mounts, found->mount) ||
         host_fh_get(found->fd, "", &found->handle, &mount_id) < 0 ||
         found->handle.length > INODE_HANDLE_MAX)
         found->handle.length = 0;
@@ -308,6 +304,8 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
         fd_budget_give(&thread->server->budget);
     if (!inode)
         return -ENFILE;
+    if (!mounts_is_share(inode->mount))
+        janitor_wake(thread->server->janitor);
     *ret_inode = inode;
     return 0;
 }
@@ -340,6 +338,8 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
     struct inode_table *table = thread->server->inodes;
     int parent_fd;
     int error = inode_fd(thread, parent, &parent_fd);
+    if (error == -ESTALE)
+        return -ENOENT; /* there is nothing in a directory that is gone */
     if (!error)
         error = host_stat_name(parent_fd, name, ret_attributes);
     if (error)
@@ -351,7 +351,9 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
         mounts_find(table->mounts, ret_attributes->stx_mnt_id, &mount))
         inode = find_pinned(table, mount, ret_attributes);
     if (!inode) {
-        error = find_by_handle(table, parent_fd, name, ret_attributes, &inode);
+        error = -EAGAIN;
+        if (!inode_files_vanish(table))
+            error = find_by_handle(table, parent_fd, name, ret_attributes, &inode);
         if (error == -EAGAIN)
             error = lookup_by_descriptor(thread, parent_fd, name, &inode, ret_attributes);
         if (error)

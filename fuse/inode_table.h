@@ -55,6 +55,7 @@ struct inode_table {
     struct inode_shard shards[INODE_SHARDS];
     struct inode_cache cache;
     struct inode_ring ring;
+    _Atomic int64_t vanish_until; /* monotonic seconds; see inode_files_vanish() */
 
     _Alignas(64) pthread_mutex_t slab_lock;
     _Atomic uint32_t high; /* slots below it were used at some time */
@@ -70,6 +71,14 @@ bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd);
 void inode_cache_drop(struct inode_table *table, struct inode *inode);
 /* Takes the inode's descriptor away from it, wherever it is from; -1: it has none. */
 int inode_cache_remove(struct inode_table *table, struct inode *inode);
+
+/*
+ * inode_fd.c: whether, within the last seconds, the guest wanted to use a file that the host had
+ * deleted since it was looked up. What is looked up meanwhile gets a descriptor at once: a name
+ * that is given to one new file after the other, as editors and package managers do, then is always
+ * found with a file that can still be opened, though Linux tries again only once.
+ */
+bool inode_files_vanish(struct inode_table *table);
 
 /* inode_lookup.c: the shard of an identity, and taking an inode out of its chain (locked). */
 struct inode_shard *inode_shard_of(struct inode_table *table, uint32_t mount, uint64_t dev,

@@ -69,14 +69,23 @@ int op_access(struct fuse_req *req)
     return wanted & ~granted(&req->header, &attributes) ? -EACCES : 0;
 }
 
-/* syncfs(2) takes no O_PATH descriptor; the guest names a directory, usually the root. */
+/*
+ * The guest names the root directory of a superblock of its own. Linux has one for each submount
+ * that was announced, and sends one request for each. The share's own stands for everything below,
+ * too: for what is mounted there without being announced, and for what the guest has written to a
+ * submount that it has let go of since. syncfs(2) takes no O_PATH descriptor.
+ */
 int op_syncfs(struct fuse_req *req)
 {
     autoclose int fd = -1;
+    bool all = req->header.nodeid == FUSE_ROOT_ID;
+    struct inode_table *inodes = req->server->inodes;
     int error = inode_open(req->thread, req->inode, O_RDONLY | O_NONBLOCK, &fd);
     if (!error)
         error = dax_flush_all(req->thread);
     if (!error)
         error = req_step_out(req, NULL, 0);
-    return error ? error : host_sync_fs(fd);
+    if (error)
+        return error;
+    return all ? inode_sync_mounts(inodes, fd) : host_sync_fs(fd);
 }

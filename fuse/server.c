@@ -45,6 +45,8 @@ static int tables_init(struct fuse_server *server, int share_fd)
     if (!error)
         error = locks_new(server, &server->locks);
     if (!error)
+        error = janitor_new(server, &server->janitor);
+    if (!error)
         error = dax_new(server, &server->dax);
     return error;
 }
@@ -54,11 +56,12 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
 {
     autoclose int share = fds->share;
     autoclose int proc_fd = fds->proc_fd;
+    autoclose int mountinfo = fds->mountinfo;
 
     struct fuse_server *server = aligned_alloc(64, (sizeof(*server) + 63) / 64 * 64);
     if (!server)
         return -ENOMEM;
-    *server = (struct fuse_server){.settings = settings, .share_fd = share};
+    *server = (struct fuse_server){.settings = settings, .share_fd = share, .mountinfo = mountinfo};
     counters_init(&server->counters);
     const char *what = "the descriptor limit";
     int error = budget_init(&server->budget);
@@ -76,10 +79,12 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
     if (error) {
         log_error("cannot set up %s: %s", what, strerror(-error));
         server->share_fd = -1;
+        server->mountinfo = -1;
         fuse_server_free(server);
         return error;
     }
     steal_fd(&share);
+    steal_fd(&mountinfo);
     *ret_server = server;
     return 0;
 }
@@ -90,6 +95,7 @@ void fuse_server_free(struct fuse_server *server)
         return;
     if (server->handles && server->inodes && server->session.ready)
         fuse_server_reset(server);
+    janitor_free(server->janitor);
     dax_free(server->dax); /* its keeper is still in the epochs */
     locks_free(server->locks);
     epochs_free(server->epochs);
@@ -97,6 +103,7 @@ void fuse_server_free(struct fuse_server *server)
     inode_table_free(server->inodes);
     arena_free(server->arena);
     scope_close(&server->share_fd);
+    scope_close(&server->mountinfo);
     free(server);
 }
 

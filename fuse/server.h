@@ -17,17 +17,20 @@
 #include "handle.h"
 #include "host_cred.h"
 #include "inode.h"
+#include "janitor.h"
 #include "lock.h"
 #include "request.h"
 #include "session.h"
 
 struct fuse_server {
     const struct settings *settings;
-    int share_fd; /* O_PATH; the root inode uses it */
+    int share_fd;  /* O_PATH; the root inode uses it */
+    int mountinfo; /* of host_mounts.h */
     struct arena *arena;
     struct epochs *epochs;
     struct fd_budget budget; /* descriptors that the guest can make us hold */
     struct inode_table *inodes;
+    struct janitor *janitor;
     struct handle_table *handles;
     struct locks *locks;
     struct session session;

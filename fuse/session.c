@@ -109,6 +109,7 @@ int op_init(struct fuse_req *req)
     int error = req_reply(req, out);
     if (error)
         return error;
+    janitor_start(server->janitor);
     atomic_store_explicit(&session->ready, true, memory_order_release);
     log_debug("INIT: the guest speaks FUSE %u.%u, flags %#llx in use", in.major, in.minor,
               (unsigned long long)flags);

@@ -24,6 +24,8 @@ struct fuse_thread;
 struct fuse_server_fds {
     int share;   /* O_PATH descriptor of the shared directory, as seen from inside the sandbox */
     int proc_fd; /* O_PATH descriptor of /proc/self/fd of this very process */
+    /* /proc/self/mountinfo, open for reading by this very process; -1: does without. */
+    int mountinfo;
 };
 
 /*

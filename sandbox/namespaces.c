@@ -130,9 +130,25 @@ static int open_root(int *ret_fd)
     return 0;
 }
 
+/*
+ * The list of the mounts that this process sees, taken along after the last change of its namespace
+ * and root. Without it serving goes on: mounts are then held as long as the guest knows a file
+ * there.
+ */
+static int open_mountinfo(int proc_self)
+{
+    int fd = openat(proc_self, "mountinfo", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        log_warn(
+            "cannot open /proc/self/mountinfo: %m; the host may find file systems below the share "
+            "busy");
+    return fd;
+}
+
 int namespaces_enter(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds = {-1, -1};
+    struct fuse_server_fds fds = {-1, -1, -1};
     autoclose int proc_self = -1;
     autoclose int tree = -1;
     int error;
@@ -151,12 +167,14 @@ int namespaces_enter(const struct settings *settings, struct fuse_server_fds *re
         return error;
     if ((error = open_root(&fds.share)))
         return error;
+    fds.mountinfo = open_mountinfo(proc_self);
     *ret_fds = fds;
     return 0;
 }
 
-/* The shared directory and /proc/self/fd, as the caller's world has them. */
-static int open_outside(const struct settings *settings, struct fuse_server_fds *ret_fds)
+/* The shared directory and /proc/self with its fd, as the caller's world has them. */
+static int open_outside(const struct settings *settings, int *ret_proc_self,
+                        struct fuse_server_fds *ret_fds)
 {
     autoclose int proc_self = -1;
     int error = open_proc_self(&proc_self);
@@ -169,14 +187,17 @@ static int open_outside(const struct settings *settings, struct fuse_server_fds 
     int proc_fd = openat(proc_self, "fd", OPEN_DIRECTORY);
     if (proc_fd < 0)
         return failed("cannot open /proc/self/fd");
-    *ret_fds = (struct fuse_server_fds){.share = steal_fd(&share), .proc_fd = proc_fd};
+    *ret_fds =
+        (struct fuse_server_fds){.share = steal_fd(&share), .proc_fd = proc_fd, .mountinfo = -1};
+    *ret_proc_self = steal_fd(&proc_self);
     return 0;
 }
 
 int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
     struct fuse_server_fds fds;
-    int error = open_outside(settings, &fds);
+    autoclose int proc_self = -1;
+    int error = open_outside(settings, &proc_self, &fds);
 
     if (error)
         return error;
@@ -188,11 +209,17 @@ int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *r
                           " (CAP_SYS_CHROOT is needed); --sandbox=namespace does without");
     if ((error = open_root(&fds.share)))
         return error;
+    fds.mountinfo = open_mountinfo(proc_self);
     *ret_fds = fds;
     return 0;
 }
 
 int namespaces_stay(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    return open_outside(settings, ret_fds);
+    autoclose int proc_self = -1;
+    int error = open_outside(settings, &proc_self, ret_fds);
+
+    if (!error)
+        ret_fds->mountinfo = open_mountinfo(proc_self);
+    return error;
 }

@@ -114,6 +114,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     struct fuse_server_fds fds = {
         .share = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC),
         .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC),
     };
     if (fuse_server_new(&settings, &fds, &server) < 0 || fuse_thread_new(server, NULL, &thread) < 0)
         errx(1, "no server");

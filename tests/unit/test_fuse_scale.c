@@ -103,6 +103,7 @@ static void inodes_are_small(void)
     struct fuse_server_fds fds = {
         .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
         .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC),
     };
     struct fuse_server *server;
     struct fuse_thread *thread;

@@ -34,6 +34,7 @@ static bool fixture_start(struct fixture *fixture, enum file_handles_mode mode)
     struct fuse_server_fds fds = {
         .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
         .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC),
     };
     return fuse_server_new(&fixture->settings, &fds, &fixture->server) == 0 &&
            fuse_thread_new(fixture->server, NULL, &fixture->thread) == 0;
