@@ -23,10 +23,23 @@ def run(argv):
         raise RuntimeError(f"{' '.join(argv)}: {done.stdout.strip()}")
 
 
+def _make_overlay(place, base, megabytes):
+    """All new files are in the upper folder, on ext4: what is made is never in two layers."""
+    below = make("ext4", base, megabytes)
+    lower, upper, work = (os.path.join(below, name) for name in ("lower", "upper", "work"))
+    for path in (lower, upper, work):
+        os.mkdir(path)
+    run(["mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}",
+         "overlay", place])
+    return place
+
+
 def make(kind, base, megabytes=3072):
     """Mounts a new file system of that kind; the path of its root."""
     place = os.path.join(base, kind)
     os.mkdir(place)
+    if kind == "overlayfs":
+        return _make_overlay(place, base, megabytes)
     if kind == "tmpfs":
         run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", place])
         return place
