@@ -133,6 +133,10 @@ if [ "$VM_BOOT" = 1 ]; then
     check host_file host_file
     check all_queues all_queues
     cases "$VM_MOUNT/share" "${share_skip[@]}"
+    if [ -e /host-mode ]; then
+        echo "-- with the host"
+        python3 /host_cases.py "$VM_MOUNT" "$(cat /host-mode)" || failed=1
+    fi
     check tools tools
     check busy_unmount busy_unmount
     check two_mounts two_mounts

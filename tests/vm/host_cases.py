@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""host_cases.py SHARE [--hidden]: what the host changes under a running guest, and what it mounts below the share.
+
+Runs each case with the share mounted at SHARE, and asks the host (host.py) for its part. --hidden: the daemon does not
+announce submounts.
+"""
+
+import errno
+import itertools
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+import traceback
+
+from cases import fails_with, get, opened, put
+
+SHARE, HIDDEN = sys.argv[1], "--hidden" in sys.argv
+CACHED = 1.3  # what is cached is good for one second
+NUMBERS = itertools.count()
+
+
+def host(*order):
+    """The host's answer. Asked on the share itself, so nothing of what is being tried may break that."""
+    name = f"{SHARE}/ask/{next(NUMBERS)}"
+    put(f"{name}.new-ask", json.dumps(order).encode())
+    os.rename(f"{name}.new-ask", f"{name}.ask")
+    deadline = time.monotonic() + 60
+    while not os.path.exists(f"{name}.answer"):
+        assert time.monotonic() < deadline, f"the host does not answer {order}"
+        time.sleep(0.02)
+    status, result = json.loads(get(f"{name}.answer"))
+    os.unlink(f"{name}.answer")
+    assert status == 0, f"the host could not {order}: {result}"
+    return result
+
+
+def host_does(*order):
+    result = host(*order)
+    assert not result or result[0] == 0, f"{order}: {result}"
+
+
+def settle():
+    time.sleep(CACHED)
+
+
+def unmounted_soon(name):
+    deadline = time.monotonic() + 15
+    while (result := host("unmount", name))[0]:
+        assert time.monotonic() < deadline, f"still busy: {result[1]}"
+        time.sleep(0.2)
+
+
+def case_removed_and_replaced():
+    put("kept", b"guest's")
+    put("gone", b"guest's")
+    put("replaced", b"guest's")
+    put("folder-now", b"guest's")
+    os.makedirs("d/e")
+    put("d/e/f", b"deep")
+    os.stat("d/e/f")
+    host_does("put", "host/kept", "the host's, and longer")
+    host_does("remove", "host/gone")
+    host_does("replace", "host/replaced", "new file")
+    host_does("remove", "host/folder-now")
+    host_does("mkdir", "host/folder-now")
+    host_does("move", "host/d", "host/moved")
+    # At once: old or new, but no error that a local file system does not have.
+    for name in ("kept", "gone", "replaced", "folder-now", "d/e/f"):
+        try:
+            os.stat(name)
+            get(name)
+        except OSError as error:
+            assert error.errno in (errno.ENOENT, errno.EISDIR), f"{name}: {error}"
+    settle()
+    assert get("kept") == b"the host's, and longer" and os.stat("kept").st_size == 22
+    with fails_with(errno.ENOENT):
+        os.stat("gone")
+    assert get("replaced") == b"new file"
+    assert stat.S_ISDIR(os.stat("folder-now").st_mode) and os.listdir("folder-now") == []
+    with fails_with(errno.ENOENT):
+        os.stat("d/e/f")
+    assert get("moved/e/f") == b"deep"
+
+
+def case_removed_while_open():
+    put("file", b"still here")
+    os.mkdir("dir")
+    folder = os.open("dir", os.O_RDONLY)
+    with opened("file", os.O_RDWR) as fd:
+        host_does("remove", "host/file")
+        host_does("remove", "host/dir")
+        time.sleep(5)
+        assert os.pread(fd, 20, 0) == b"still here"
+        os.pwrite(fd, b"there", 6)
+        os.ftruncate(fd, 8)
+        assert os.pread(fd, 20, 0) == b"still th" and os.fstat(fd).st_size == 8
+        os.fsync(fd)
+    for call in (lambda: os.stat("x", dir_fd=folder), lambda: os.mkdir("x", dir_fd=folder),
+                 lambda: os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=folder),
+                 lambda: os.symlink("y", "x", dir_fd=folder), lambda: os.unlink("x", dir_fd=folder)):
+        with fails_with(errno.ENOENT):
+            call()
+    os.close(folder)
+
+
+def case_replaced_all_the_time():
+    host("replace_for", "host/file", 6)
+    end, count = time.monotonic() + 4, 0
+    while time.monotonic() < end:
+        with opened("file", os.O_RDONLY) as fd:
+            data = b""
+            while piece := os.read(fd, 16384):
+                data += piece
+            size = os.fstat(fd).st_size
+        assert data and data == data[:1] * len(data), "two versions in one"
+        assert len(data) == size == 50000 + 1000 * (data[0] - ord("a")), f"{len(data)} {size} {data[:1]}"
+        count += 1
+    assert count > 20, count
+    time.sleep(2 + CACHED)
+    with fails_with(errno.ENOENT):
+        os.stat("file")
+
+
+def case_submount_comes_and_goes():
+    os.mkdir("sub")
+    put("sub/covered")
+    os.stat("sub/covered")
+    numbers = set()
+    for text in ("first", "second"):
+        host_does("mount_tmpfs", "host/sub")
+        host_does("put", "host/sub/file", text)
+        settle()
+        assert get("sub/file").decode() == text and os.listdir("sub") == ["file"]
+        put("sub/new", text.encode())
+        assert host("get", "host/sub/new") == text
+        here, inside, file = os.stat("."), os.stat("sub"), os.stat("sub/file")
+        assert inside.st_dev == file.st_dev
+        assert (inside.st_dev == here.st_dev) == HIDDEN, f"st_dev {inside.st_dev:x} in {here.st_dev:x}"
+        numbers.add((inside.st_dev, inside.st_ino))
+        with fails_with(errno.EXDEV):
+            os.rename("sub/file", "file")
+        with fails_with(errno.EXDEV):
+            os.link("sub/file", "file")
+        with fails_with(errno.EBUSY):
+            os.rmdir("sub")
+        if not HIDDEN:
+            # The size of tmpfs.
+            total = os.statvfs("sub")
+            assert total.f_blocks * total.f_frsize == 10 << 20, total
+            mounts = subprocess.run(["findmnt", "-n", "-o", "TARGET", "-T", "sub/file"], check=True,
+                                    stdout=subprocess.PIPE, text=True).stdout
+            assert mounts.strip() == f"{SHARE}/host/sub", mounts
+        unmounted_soon("host/sub")
+        settle()
+        assert os.listdir("sub") == ["covered"] and os.stat("sub").st_dev == os.stat(".").st_dev
+
+
+def case_submount_in_submount():
+    os.mkdir("a")
+    host_does("mount_tmpfs", "host/a")
+    settle()
+    os.mkdir("a/b")
+    put("a/b/covered")
+    host_does("mount_tmpfs", "host/a/b")
+    settle()
+    put("a/b/file", b"inner")
+    assert host("get", "host/a/b/file") == "inner"
+    devices = {os.stat(name).st_dev for name in (".", "a", "a/b")}
+    assert len(devices) == (1 if HIDDEN else 3), devices
+    assert os.stat("a/b/file").st_dev == os.stat("a/b").st_dev
+    os.chdir("a/b")
+    assert os.stat("..").st_ino == os.stat("../../a").st_ino and os.path.samefile("../..", f"{SHARE}/host")
+    os.chdir(f"{SHARE}/host")
+    unmounted_soon("host/a/b")
+    settle()
+    assert os.listdir("a/b") == ["covered"]
+    unmounted_soon("host/a")
+
+
+def case_submount_taken_away():
+    """umount -l, with a file open in the guest."""
+    os.mkdir("away")
+    host_does("mount_tmpfs", "host/away")
+    host_does("put", "host/away/file", "open")
+    settle()
+    with opened("away/file", os.O_RDWR) as fd:
+        time.sleep(5)
+        assert host("unmount", "host/away")[0] != 0, "unmounted though a file is open"
+        host_does("unmount", "host/away", "-l")
+        settle()
+        assert os.listdir("away") == []
+        assert os.pread(fd, 10, 0) == b"open" and os.pwrite(fd, b"more", 4) == 4
+        assert os.pread(fd, 10, 0) == b"openmore" and os.fstat(fd).st_size == 8
+
+
+def case_submount_is_synced():
+    """What sync says is on the disk of the host is there, whether the guest knows of the file system or not."""
+    os.mkdir("disk")
+    host_does("mount_disk", "host/disk")
+    settle()
+    for number, command in enumerate((["sync", "-f", SHARE], ["sync"], ["sync", "-f", "disk/2"])):
+        before = host("written", "host/disk")
+        put(f"disk/{number}", os.urandom(3 << 20))
+        time.sleep(0.2)
+        subprocess.run(command, check=True)
+        grown = host("written", "host/disk") - before
+        assert grown >= 3 << 20, f"{command}: {grown} bytes of 3 MiB are on the disk"
+    unmounted_soon("host/disk")
+
+
+def main():
+    os.mkdir(f"{SHARE}/host")
+    failed = False
+    for name, function in list(globals().items()):
+        if not name.startswith("case_"):
+            continue
+        os.chdir(f"{SHARE}/host")
+        start = time.monotonic()
+        try:
+            function()
+            print(f"ok   {name[5:]} ({time.monotonic() - start:.1f} s)", flush=True)
+        except BaseException:  # pylint: disable=broad-except
+            failed = True
+            print(f"FAIL {name[5:]}\n{traceback.format_exc()}", flush=True)
+    os.chdir("/")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
