@@ -21,6 +21,9 @@
 /* How far the hand goes for a cold inode before it takes what it points at. */
 #define CACHE_SEARCH   64
 
+/* How many descriptors are given back while lookups wait for the cache's lock. */
+#define REST_BATCH     256
+
 /* How long a deleted file makes lookups careful. */
 #define VANISH_SECONDS 10
 
@@ -226,26 +229,48 @@ int inode_sync_mounts(struct inode_table *table, int share_fd)
     return mounts_sync(table->mounts, share_fd);
 }
 
-unsigned inode_rest(struct inode_table *table)
+/*
+ * Goes down from the slot given, until REST_BATCH are closed. Returns where to go on; 0: nowhere.
+ * What comes into a slot that is freed is from a higher one, which was looked at.
+ */
+static uint32_t rest_some(struct inode_table *table, uint32_t slot, unsigned *left)
 {
     struct inode_cache *cache = &table->cache;
     struct fuse_server *server = table->server;
-    unsigned left = 0;
+    unsigned closed = 0;
     pthread_mutex_lock(&cache->lock);
-    for (uint32_t slot = cache->used; slot-- > 0;) {
-        struct inode *inode = &table->slab[cache->slots[slot]];
+    if (slot > cache->used)
+        slot = cache->used;
+    while (slot > 0 && closed < REST_BATCH) {
+        struct inode *inode = &table->slab[cache->slots[--slot]];
         if (may_stay(inode))
             continue;
         if (atomic_exchange_explicit(&inode->hot, false, memory_order_relaxed)) {
-            left++;
+            ++*left;
             continue;
         }
         int fd = atomic_exchange(&inode->fd, -1);
         cache_slot_free(table, inode);
         epoch_retire(server->epochs, cached_fd_release, server, (uint64_t)fd);
+        closed++;
     }
     pthread_mutex_unlock(&cache->lock);
-    return left + mounts_rest(table->mounts);
+    return slot;
+}
+
+unsigned inode_rest(struct inode_table *table)
+{
+    unsigned left = 0;
+    uint32_t slot = UINT32_MAX;
+    do {
+        slot = rest_some(table, slot, &left);
+        /* Here, and not in a request that leaves its epoch: the last close of a file may take long.
+         */
+        epoch_reclaim(table->server->epochs);
+    } while (slot > 0);
+    left += mounts_rest(table->mounts);
+    epoch_reclaim(table->server->epochs);
+    return left;
 }
 
 static int64_t now_seconds(void)

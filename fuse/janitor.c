@@ -9,7 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "epoch.h"
 #include "log.h"
 #include "server.h"
 
@@ -51,7 +50,6 @@ static void *janitor_main(void *argument)
         atomic_store(&janitor->asleep, true);
         if (inode_rest(table) > 0)
             atomic_store(&janitor->asleep, false);
-        epoch_reclaim(janitor->server->epochs);
         pthread_mutex_lock(&janitor->lock);
     }
     pthread_mutex_unlock(&janitor->lock);

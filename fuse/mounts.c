@@ -296,12 +296,14 @@ static void release_fd(void *context, uint64_t fd)
 unsigned mounts_rest(struct mounts *mounts)
 {
     unsigned left = 0;
+    if (mounts->mountinfo < 0)
+        return 0;
     pthread_mutex_lock(&mounts->lock);
     for (uint32_t i = SHARE + 1; i < mounts->used; i++) {
         struct mount *entry = &mounts->entries[i];
         if (!entry->references || !entry->handles || entry->fd < 0)
             continue;
-        if (mounts->mountinfo < 0 || atomic_exchange(&entry->hot, false))
+        if (atomic_exchange(&entry->hot, false))
             left++;
         else
             epoch_retire(mounts->epochs, release_fd, NULL,
