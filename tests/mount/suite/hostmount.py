@@ -107,23 +107,22 @@ def come_and_go(stand, fail):
 def used_after_a_rest(stand, fail):
     """What the guest knows there still works when our descriptors have been given back."""
     with _mounts(stand, fail) as m:
-        os.mkdir(m.host("d"))
-        m.tmpfs("d", "one")
-        os.makedirs(m.host("d/x/y"))
-        m.put("d/x/y/g", "deep")
+        name = "a b\\134\n\t#"  # the list of mounts has it in other letters
+        os.mkdir(m.host(name))
+        m.tmpfs(name, "one")
+        os.makedirs(m.host(name + "/x/y"))
+        m.put(name + "/x/y/g", "deep")
         m.settle()
-        m.expect("first", "deep", m.content, "d/x/y/g")
-        folder = os.open(m.view("d/x"), os.O_PATH | os.O_DIRECTORY)
+        m.expect("first", "deep", m.content, name + "/x/y/g")
+        folder = os.open(m.view(name + "/x"), os.O_PATH | os.O_DIRECTORY)
         time.sleep(6)
-        m.expect("deep", "deep", m.content, "d/x/y/g")
-        m.expect("first file", "one", m.content, "d/f")
+        m.expect("deep", "deep", m.content, name + "/x/y/g")
+        m.expect("first file", "one", m.content, name + "/f")
         time.sleep(6)
         m.expect("from a folder that is held", ["g"],
                  lambda: sorted(os.listdir(f"/proc/self/fd/{folder}/y")))
         os.close(folder)
-        # A folder above was renamed: the mount is where it is.
-        os.mkdir(m.host("e"))
-        m.unmount_soon("d")
+        m.unmount_soon(name)
 
 
 def open_files_keep_it(stand, fail):
