@@ -8,6 +8,7 @@ below of that name returned, or 1 and what went wrong. See host_cases.py for the
 import ctypes
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -40,6 +41,15 @@ def get(name):
 def replace(name, text):
     put(name + "~", text)
     os.rename(at(name + "~"), at(name))
+
+
+def birth(name):
+    """In nanoseconds; None where the file system keeps no such time."""
+    buffer = ctypes.create_string_buffer(256)
+    if LIBC.statx(-100, at(name).encode(), 0, 0x800, buffer) or not int.from_bytes(buffer[:4], "little") & 0x800:
+        return None
+    seconds, nanoseconds = struct.unpack_from("qI", buffer, 80)
+    return seconds * 10**9 + nanoseconds
 
 
 def remove(name):

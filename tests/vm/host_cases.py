@@ -5,21 +5,24 @@ Runs each case with the share mounted at SHARE, and asks the host (host.py) for 
 announce submounts.
 """
 
+import ctypes
 import errno
 import itertools
 import json
 import os
 import stat
+import struct
 import subprocess
 import sys
 import time
 import traceback
 
-from cases import fails_with, get, opened, put
+from cases import AT_FDCWD, fails_with, get, libc, opened, put
 
 SHARE, HIDDEN = sys.argv[1], "--hidden" in sys.argv
 CACHED = 1.3  # what is cached is good for one second
 NUMBERS = itertools.count()
+AT_SYMLINK_FOLLOW, STATX_BTIME = 0x400, 0x800
 
 
 def host(*order):
@@ -209,6 +212,59 @@ def case_submount_is_synced():
         grown = host("written", "host/disk") - before
         assert grown >= 3 << 20, f"{command}: {grown} bytes of 3 MiB are on the disk"
     unmounted_soon("host/disk")
+
+
+def case_file_without_a_name():
+    with opened(".", os.O_TMPFILE | os.O_RDWR) as fd:
+        os.write(fd, b"no name yet")
+        assert os.fstat(fd).st_nlink == 0 and "named" not in os.listdir(".")
+        libc("linkat", AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, b"named", AT_SYMLINK_FOLLOW)
+    assert get("named") == b"no name yet" and host("get", "host/named") == "no name yet"
+
+
+def birth(path):
+    """Time of birth in ns; None: the kernel does not know any."""
+    buffer = ctypes.create_string_buffer(256)
+    libc("statx", AT_FDCWD, path.encode(), 0, STATX_BTIME, buffer)
+    if not int.from_bytes(buffer[:4], "little") & STATX_BTIME:
+        return None
+    seconds, nanoseconds = struct.unpack_from("qI", buffer, 80)
+    return seconds * 10**9 + nanoseconds
+
+
+def case_birth_time():
+    put("born")
+    expected = None if os.uname().release.startswith("6.1.") else host("birth", "host/born")
+    assert birth("born") == expected, f"{birth('born')} {expected}"
+
+
+def case_overlay_on_the_share():
+    """Upper and lower layer on the share, as containers in a guest have it."""
+    for name in ("lower/d", "upper", "work", "merged"):
+        os.makedirs(f"overlay/{name}")
+    put("overlay/lower/changed", b"lower")
+    put("overlay/lower/removed")
+    put("overlay/lower/d/f", b"in a folder")
+    mount = ["mount", "-t", "overlay", "-o", "userxattr,lowerdir=overlay/lower,upperdir=overlay/upper,workdir=overlay/work",
+             "overlay", "overlay/merged"]
+    subprocess.run(mount, check=True)
+    with opened("overlay/merged/changed", os.O_WRONLY | os.O_APPEND) as fd:
+        os.write(fd, b" and upper")
+    os.unlink("overlay/merged/removed")
+    os.rename("overlay/merged/d/f", "overlay/merged/g")
+    put("overlay/merged/new", b"made")
+    subprocess.run(["rm", "-r", "overlay/merged/d"], check=True)
+    os.mkdir("overlay/merged/d")
+    for _ in range(2):
+        assert sorted(os.listdir("overlay/merged")) == ["changed", "d", "g", "new"]
+        assert get("overlay/merged/changed") == b"lower and upper" and get("overlay/merged/g") == b"in a folder"
+        assert os.listdir("overlay/merged/d") == []
+        subprocess.run(["umount", "overlay/merged"], check=True)
+        whiteout = os.stat("overlay/upper/removed")
+        assert stat.S_ISCHR(whiteout.st_mode) and whiteout.st_rdev == 0
+        subprocess.run(mount, check=True)
+    subprocess.run(["umount", "overlay/merged"], check=True)
+    assert get("overlay/lower/changed") == b"lower"
 
 
 def main():
