@@ -6,6 +6,7 @@ below of that name returned, or 1 and what went wrong. See host_cases.py for the
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import struct
@@ -16,6 +17,7 @@ import time
 import traceback
 
 SHARE, WORK = sys.argv[1:3]
+F_OFD_SETLK = 37
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -24,7 +26,7 @@ def at(name):
 
 
 def run(*command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(command, cwd=SHARE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return [done.returncode, done.stdout.strip()]
 
 
@@ -50,6 +52,25 @@ def birth(name):
         return None
     seconds, nanoseconds = struct.unpack_from("qI", buffer, 80)
     return seconds * 10**9 + nanoseconds
+
+
+def lock(name, kind, seconds):
+    """Whether the host can have the lock now; it keeps it for a while if it can."""
+    fd = os.open(at(name), os.O_RDWR)
+    try:
+        if kind == "flock":
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            # A record lock is the process's: several in one, as here, would not see each other.
+            fcntl.fcntl(fd, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 5, 10, 0))
+    except BlockingIOError:
+        os.close(fd)
+        return False
+    if seconds:
+        threading.Timer(seconds, os.close, [fd]).start()
+    else:
+        os.close(fd)
+    return True
 
 
 def remove(name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""host_cases.py SHARE [--hidden]: what the host changes under a running guest, and what it mounts below the share.
+"""host_cases.py SHARE [--hidden] [CASE]...: what the host changes under a running guest, and what it mounts below the share.
 
 Runs each case with the share mounted at SHARE, and asks the host (host.py) for its part. --hidden: the daemon does not
 announce submounts.
@@ -7,6 +7,7 @@ announce submounts.
 
 import ctypes
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -267,11 +268,49 @@ def case_overlay_on_the_share():
     assert get("overlay/lower/changed") == b"lower"
 
 
+def case_flags_of_files():
+    put("file")
+    subprocess.run(["chattr", "+d", "file"], check=True)
+    flags = subprocess.run(["lsattr", "file"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[0]
+    status, text = host("run", "lsattr", "host/file")
+    assert "d" in flags and status == 0 and text.split()[0] == flags, f"{flags} {text}"
+    with fails_with(errno.ENOTTY), opened("file", os.O_RDONLY) as fd:
+        fcntl.ioctl(fd, 0x5413)
+
+
+def handle_of(path):
+    buffer = ctypes.create_string_buffer(struct.pack("I", 128), 136)
+    libc("name_to_handle_at", AT_FDCWD, path.encode(), buffer, ctypes.byref(ctypes.c_int()), 0)
+    return buffer
+
+
+def case_opened_by_handle():
+    """As an NFS server in the guest has it."""
+    put("file", b"by handle")
+    os.makedirs("d/e")
+    file, folder = handle_of("file"), handle_of("d/e")
+    put("/proc/sys/vm/drop_caches", b"2")
+    with opened(".", os.O_RDONLY) as mount:
+        fd = libc("open_by_handle_at", mount, file, os.O_RDONLY)
+        assert os.read(fd, 20) == b"by handle"
+        os.close(fd)
+        fd = libc("open_by_handle_at", mount, folder, os.O_RDONLY | os.O_DIRECTORY)
+        os.fchdir(fd)
+        assert os.path.samefile("../..", f"{SHARE}/host")
+        os.close(fd)
+        os.chdir(f"{SHARE}/host")
+        host_does("remove", "host/file")
+        settle()
+        put("/proc/sys/vm/drop_caches", b"2")
+        with fails_with(errno.ESTALE):
+            libc("open_by_handle_at", mount, file, os.O_RDONLY)
+
+
 def main():
     os.mkdir(f"{SHARE}/host")
-    failed = False
+    failed, wanted = False, [word for word in sys.argv[2:] if not word.startswith("-")]
     for name, function in list(globals().items()):
-        if not name.startswith("case_"):
+        if not name.startswith("case_") or (wanted and name[5:] not in wanted):
             continue
         os.chdir(f"{SHARE}/host")
         start = time.monotonic()
