@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "backend_info.h"
+#include "background.h"
 #include "device.h"
 #include "fuse_server.h"
 #include "listener.h"
@@ -46,12 +47,26 @@ static void answer_or_return(enum options_outcome outcome, const struct options_
     exit(fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
+/* Goes into the background where that is asked for. Returns what background_ready() needs, or -1.
+ */
+static int background_or_not(const struct settings *settings)
+{
+    int fd = settings->daemonize ? background_enter() : -1;
+
+    if (settings->daemonize && fd < 0) {
+        fprintf(stderr, "viofsd: error: --daemonize: %s\n", strerror(-fd));
+        exit(EXIT_FAILURE);
+    }
+    return fd;
+}
+
 /*
- * Serves until the front-end leaves or a signal asks for the end. Returns the exit status;
+ * Serves until the front-end leaves or a signal asks for the end. ready_fd is for
+ * background_ready(), -1: nobody waits. Returns the exit status;
  * *ret_busy tells that a thread hangs in a host call, still in the middle of the server.
  */
 static int serve(const struct settings *settings, const struct fuse_server_fds *fds, int socket_fd,
-                 int stop_fd, bool *ret_busy)
+                 int stop_fd, int ready_fd, bool *ret_busy)
 {
     struct fuse_server *server;
     int end;
@@ -68,6 +83,8 @@ static int serve(const struct settings *settings, const struct fuse_server_fds *
 
     /* Kata Containers waits for the first words of this line. */
     log_info("Waiting for vhost-user socket connection...");
+    if (ready_fd >= 0)
+        background_ready(ready_fd);
     end = device_serve(settings, server, socket_fd, stop_fd);
 
     *ret_busy = end == DEVICE_END_BUSY;
@@ -86,12 +103,14 @@ int main(int argc, char *argv[])
     /* 1. The command line; a wrong one leaves no trace. */
     answer_or_return(options_parse(argc, argv, &settings, &report), &report);
 
-    /* 2. Signals, before anything exists that would have to be cleaned up. */
-    signals_block();
-
-    /* 3. Only what was meant for us stays open; 0 to 2 exist, so no later descriptor is taken
+    /* 2. Only what was meant for us stays open; 0 to 2 exist, so no later descriptor is taken
      * for stderr. */
     sandbox_close_inherited(settings.listen_fd);
+
+    /* 3. The process that will be the daemon, before a process id is written down; then signals,
+     * before anything exists that would have to be cleaned up. */
+    int ready_fd = background_or_not(&settings);
+    signals_block();
 
     /* 4. The log: from here on failures may go to syslog, whose socket is out of reach later. */
     log_init("viofsd", settings.log_level, settings.syslog);
@@ -120,8 +139,8 @@ int main(int argc, char *argv[])
 
     /* 9. File system server, seal, device. */
     bool busy = false;
-    int status =
-        stop_fd < 0 ? EXIT_FAILURE : serve(&settings, &fds, listener.socket_fd, stop_fd, &busy);
+    int status = stop_fd < 0 ? EXIT_FAILURE
+                             : serve(&settings, &fds, listener.socket_fd, stop_fd, ready_fd, &busy);
 
     /* 10. The end. What a hanging thread uses stays as it is until the kernel takes it away. */
     if (!launched)

@@ -5,12 +5,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "scope.h"
-
-/* systemd's sd_listen_fds(3): the first descriptor that is passed. */
-#define LISTEN_FDS_START 3
 
 int options_fail(struct options_parser *parser, const char *format, ...)
 {
@@ -112,7 +108,7 @@ static const struct option_row *find_letter(char letter)
     return NULL;
 }
 
-/* "-d", "-df", "-oword" and "-o word". */
+/* "-d", "-df", "-oword", "-o=word" and "-o word". */
 static int parse_letters(struct options_parser *parser, const char *argument, const char *next)
 {
     for (const char *letter = argument + 1; *letter; letter++) {
@@ -123,36 +119,14 @@ static int parse_letters(struct options_parser *parser, const char *argument, co
             return options_fail(parser, "unknown option '%s' in '%s': see viofsd --help",
                                 parser->spelled, argument);
         if (row->argument == ARGUMENT_REQUIRED)
-            return run_option(parser, row, letter[1] ? letter + 1 : NULL, next);
+            return run_option(parser, row, letter[1] ? letter + 1 + (letter[1] == '=') : NULL,
+                              next);
 
         int error = run_option(parser, row, NULL, NULL);
         if (error || parser->outcome != OPTIONS_SERVE)
             return error;
     }
     return 0;
-}
-
-/*
- * Takes the socket of a systemd socket unit. Returns 0 when there is one, -ENOENT when none is
- * meant for us.
- */
-static int claim_listen_fds(struct options_parser *parser)
-{
-    const char *pid = getenv("LISTEN_PID");
-    const char *count = getenv("LISTEN_FDS");
-    int error = 0;
-
-    if (!pid || !count || strtol(pid, NULL, 10) != (long)getpid())
-        return -ENOENT;
-    if (strcmp(count, "1"))
-        error =
-            options_fail(parser, "LISTEN_FDS=%s: exactly one listening socket is expected", count);
-    else
-        parser->settings->listen_fd = LISTEN_FDS_START;
-    unsetenv("LISTEN_PID");
-    unsetenv("LISTEN_FDS");
-    unsetenv("LISTEN_FDNAMES");
-    return error;
 }
 
 static int check_socket(struct options_parser *parser)
@@ -165,7 +139,7 @@ static int check_socket(struct options_parser *parser)
         return options_fail(parser, "--socket-group is for --socket-path, not for --fd");
     if (settings->socket_path || settings->listen_fd >= 0)
         return 0;
-    if (claim_listen_fds(parser) == -ENOENT)
+    if (options_claim_listen_fds(parser) == -ENOENT)
         return options_fail(parser, "a socket is required: give --socket-path or --fd");
     return parser->report->error[0] ? -EINVAL : 0;
 }
@@ -210,6 +184,8 @@ enum options_outcome options_parse(int argc, char *const argv[], struct settings
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
         int taken;
 
+        if (!strcmp(argument, "--") && !next)
+            break; /* the end of the options, and of all */
         if (argument[0] != '-' || !argument[1] || !strcmp(argument, "--"))
             taken = options_fail(&parser, "unexpected argument '%s': see viofsd --help", argument);
         else if (argument[1] == '-')
@@ -219,8 +195,8 @@ enum options_outcome options_parse(int argc, char *const argv[], struct settings
         if (taken > 0)
             i += taken;
     }
-    if (parser.outcome == OPTIONS_SERVE)
-        check_together(&parser);
+    if (parser.outcome == OPTIONS_SERVE && !check_together(&parser))
+        options_take_rust_log(ret_settings);
     return parser.outcome;
 }
 

@@ -35,7 +35,8 @@ struct options_report {
 /*
  * Fills *ret_settings from the arguments (argv[0] is skipped) and, when neither a socket path nor
  * a descriptor is given, from LISTEN_FDS and LISTEN_PID, which are then removed from the
- * environment. The last of repeated options wins; --uid-map and --gid-map add up.
+ * environment. The last of repeated options wins; --uid-map and --gid-map add up. RUST_LOG beats
+ * --log-level, unless the log goes to syslog.
  *
  * Only the words are checked here: whether directory, socket and group exist shows later.
  * *ret_settings is to be released with options_free() whatever the outcome.

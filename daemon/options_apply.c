@@ -91,15 +91,25 @@ static const struct option_choice *find_choice(const struct option_row *row, con
     return NULL;
 }
 
-int apply_choice(struct options_parser *parser, const struct option_row *row, const char *value)
+static const struct option_choice *take_choice(struct options_parser *parser,
+                                               const struct option_row *row, const char *value)
 {
     const struct option_choice *choice = find_choice(row, value);
     char choices[200];
 
-    if (!choice) {
-        option_choices_text(row, choices, sizeof(choices));
-        return options_fail(parser, "%s: '%s' is not one of %s", parser->spelled, value, choices);
-    }
+    if (choice)
+        return choice;
+    option_choices_text(row, choices, sizeof(choices));
+    options_fail(parser, "%s: '%s' is not one of %s", parser->spelled, value, choices);
+    return NULL;
+}
+
+int apply_choice(struct options_parser *parser, const struct option_row *row, const char *value)
+{
+    const struct option_choice *choice = take_choice(parser, row, value);
+
+    if (!choice)
+        return -EINVAL;
     *(int *)field(parser, row) = choice->value;
     return 0;
 }
@@ -340,14 +350,22 @@ int apply_debug(struct options_parser *parser, const struct option_row *row, con
     (void)row;
     (void)value;
     parser->settings->log_level = LOG_LEVEL_DEBUG;
+    parser->settings->daemonize = false;
     return 0;
 }
 
-int apply_ignored(struct options_parser *parser, const struct option_row *row, const char *value)
+/*
+ * How a migration should go, if there were one. Nobody is misled: without the protocol feature
+ * DEVICE_STATE the VMM does not begin to migrate.
+ */
+int apply_migration(struct options_parser *parser, const struct option_row *row, const char *value)
 {
-    (void)row;
-    (void)value;
-    options_note(parser, "%s has no effect", parser->spelled);
+    if (value && !take_choice(parser, row, value))
+        return -EINVAL;
+    if (!parser->migration)
+        options_note(parser, "%s has no effect: live migration is not supported yet",
+                     parser->spelled);
+    parser->migration = true;
     return 0;
 }
 

@@ -51,6 +51,7 @@ static const struct compat_row compat_rows[] = {
     {"flock", COMPAT_SET, "flock"},
     {"no_flock", COMPAT_CLEAR, "flock"},
     {"timeout", COMPAT_TIMEOUT, "attr-timeout"},
+    {"debug", COMPAT_SET, "debug"},
     {"max_idle_threads", COMPAT_IGNORED, NULL},
     {"allow_root", COMPAT_IGNORED, NULL},
 };
@@ -140,15 +141,17 @@ static int take_word(struct options_parser *parser, char *word)
     return run_row(parser, row, value);
 }
 
-/* Copies one word, with doubled commas made single. Returns what follows its comma, or NULL. */
+/*
+ * Copies one word, with the commas of a value as they are meant: ",," as libvirt writes it, "\," as
+ * the C daemon reads it. Returns what follows the word's comma, or NULL.
+ */
 static const char *copy_word(const char *words, char *word)
 {
     for (; *words; words++) {
-        if (*words == ',') {
-            if (words[1] != ',')
-                break;
+        if (words[0] == ',' && words[1] != ',')
+            break;
+        if ((words[0] == ',' || words[0] == '\\') && words[1] == ',')
             words++;
-        }
         *word++ = *words;
     }
     *word = '\0';

@@ -9,7 +9,8 @@
 #include "options_table.h"
 
 /*
- * Takes the value of one -o. A comma that belongs to a value is doubled, as libvirt does.
+ * Takes the value of one -o. A comma that belongs to a value is doubled, as libvirt does, or has a
+ * backslash before it, as the C daemon wants it.
  * Returns 0, or -EINVAL after options_fail().
  */
 int options_compat_parse(struct options_parser *parser, const char *words);

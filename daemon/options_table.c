@@ -82,6 +82,18 @@ static const struct option_choice never_choices[] = {
     {NULL, 0, false},
 };
 
+static const struct option_choice migration_mode_choices[] = {
+    {"find-paths", 0, false},
+    {"file-handles", 0, false},
+    {NULL, 0, false},
+};
+
+static const struct option_choice migration_on_error_choices[] = {
+    {"abort", 0, false},
+    {"guest-error", 0, false},
+    {NULL, 0, false},
+};
+
 static const struct option_choice no_choices[] = {
     {NULL, 0, false},
 };
@@ -536,7 +548,8 @@ const struct option_row option_rows[] = {
         .apply = apply_choice,
         FIELD(log_level),
         .choices = log_level_choices,
-        .help = "How much is told.",
+        .help = "How much is told on stderr or to syslog. On stderr the environment variable "
+                "RUST_LOG has precedence.",
     },
     {
         .name = "syslog",
@@ -592,23 +605,36 @@ const struct option_row option_rows[] = {
                 "loglevel=level, sandbox=mode, modcaps=list; xattr, readdirplus, writeback, "
                 "allow_direct_io, killpriv_v2, announce_submounts, each also with no_ before it; "
                 "timeout=seconds for --attr-timeout and --entry-timeout together; no_posix_lock, "
-                "no_flock. "
-                "no_flock. A comma inside a value is doubled.",
+                "no_flock, debug; max_idle_threads and allow_root have no effect. A comma inside a "
+                "value is doubled, or has a backslash before it.",
     },
     {
+        .name = "debug",
         .letter = 'd',
         .section = SECTION_COMPAT,
         .apply = apply_debug,
-        .help = "The same as --log-level=debug.",
+        .help = "The same as --log-level=debug, and -f.",
+    },
+    {
+        .name = "daemonize",
+        .section = SECTION_COMPAT,
+        .apply = apply_flag,
+        FIELD(daemonize),
+        .flag = true,
+        .help = "Go on in the background, once the socket is there and can be connected to. The "
+                "log then needs --syslog.",
     },
     {
         .letter = 'f',
         .section = SECTION_COMPAT,
-        .apply = apply_ignored,
-        .help = "Has no effect: the daemon always stays in the foreground.",
+        .default_text = "on",
+        .apply = apply_flag,
+        FIELD(daemonize),
+        .flag = false,
+        .help = "Stay in the foreground.",
     },
 
-    /* Known, but not there yet: each is refused, unless its value says "off". */
+    /* Known, but not there yet: refused, unless the value says "off", where a guest could tell. */
     {
         .name = "posix-acl",
         .section = SECTION_LATER,
@@ -650,32 +676,30 @@ const struct option_row option_rows[] = {
         .section = SECTION_LATER,
         .argument = ARGUMENT_REQUIRED,
         .metavar = "mode",
-        .apply = apply_later,
-        .choices = no_choices,
-        .help = "Live migration. Refused.",
+        .apply = apply_migration,
+        .choices = migration_mode_choices,
+        .help = "Live migration. Accepted, without effect: the VMM refuses to migrate.",
     },
     {
         .name = "migration-on-error",
         .section = SECTION_LATER,
         .argument = ARGUMENT_REQUIRED,
         .metavar = "action",
-        .apply = apply_later,
-        .choices = no_choices,
-        .help = "Live migration. Refused.",
+        .apply = apply_migration,
+        .choices = migration_on_error_choices,
+        .help = "The same.",
     },
     {
         .name = "migration-verify-handles",
         .section = SECTION_LATER,
-        .apply = apply_later,
-        .choices = no_choices,
-        .help = "Live migration. Refused.",
+        .apply = apply_migration,
+        .help = "The same.",
     },
     {
         .name = "migration-confirm-paths",
         .section = SECTION_LATER,
-        .apply = apply_later,
-        .choices = no_choices,
-        .help = "Live migration. Refused.",
+        .apply = apply_migration,
+        .help = "The same.",
     },
 };
 

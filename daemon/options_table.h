@@ -42,6 +42,7 @@ struct options_parser {
     struct options_report *report;
     enum options_outcome outcome;
     char spelled[64]; /* the option as the user wrote it, for messages */
+    bool migration;   /* a --migration option was given */
 };
 
 /*
@@ -75,8 +76,8 @@ const struct option_row *option_find(const char *name, size_t length);
 /* The ways in which a row takes its value. */
 option_apply apply_flag, apply_choice, apply_string, apply_unsigned, apply_fd;
 option_apply apply_size, apply_power_of_two, apply_seconds;
-option_apply apply_tag, apply_modcaps, apply_id_map, apply_rlimit, apply_debug, apply_ignored;
-option_apply apply_outcome, apply_later, apply_compat;
+option_apply apply_tag, apply_modcaps, apply_id_map, apply_rlimit, apply_debug;
+option_apply apply_outcome, apply_later, apply_migration, apply_compat;
 option_apply apply_xattrmap, apply_xattr_preset;
 
 /* Puts what presets there are before the rules of --xattrmap. Returns 0, or after options_fail().
@@ -94,5 +95,16 @@ int options_fail(struct options_parser *parser, const char *format, ...)
 /* Records that something accepted has no effect. */
 void options_note(struct options_parser *parser, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/*
+ * What the environment says, where the command line is silent (options_env.c).
+ *
+ * Takes the socket of a systemd socket unit: 0, with listen_fd set; -ENOENT where none is meant for
+ * us; -EINVAL after options_fail().
+ */
+int options_claim_listen_fds(struct options_parser *parser);
+
+/* RUST_LOG, by which callers quieten the Rust daemon: sets the level of a log that is on stderr. */
+void options_take_rust_log(struct settings *settings);
 
 #endif

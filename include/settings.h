@@ -47,6 +47,7 @@ struct settings {
     int listen_fd; /* --fd or socket activation; -1: bind socket_path */
     char *tag;     /* NULL: no configuration space of our own */
     bool persistent;
+    bool daemonize; /* go on in the background */
 
     /* File system. */
     enum cache_mode cache;
