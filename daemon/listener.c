@@ -153,7 +153,11 @@ static int bind_path(int fd, const char *path)
     return bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 }
 
-static int make_socket(const char *path, mode_t mode, int *ret_fd)
+/*
+ * Whoever waits for the socket's file connects as soon as it is there: so the socket is made beside
+ * its place, as fresh, and moved there when it listens.
+ */
+static int make_socket(const char *path, const char *fresh, int *ret_fd)
 {
     autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int error;
@@ -161,11 +165,13 @@ static int make_socket(const char *path, mode_t mode, int *ret_fd)
     if (fd < 0)
         return -errno;
     error = remove_stale_socket(path);
+    if (!error)
+        error = remove_stale_socket(fresh);
     if (error)
         return error;
     /* The mask makes the file closed from birth: nobody may connect before the group is set. */
-    mode_t saved = umask(0777 & ~mode);
-    error = bind_path(fd, path);
+    mode_t saved = umask(0177);
+    error = bind_path(fd, fresh);
     umask(saved);
     if (error)
         return error;
@@ -189,26 +195,28 @@ static int find_group(const char *name, gid_t *ret_gid)
 
 static int open_socket(const struct settings *settings, gid_t gid, struct listener *listener)
 {
-    const char *path = listener->socket;
+    char fresh[PATH_MAX];
     autoclose int fd = -1;
-    int error = make_socket(path, 0600, &fd);
 
+    /* As long as the pid file's name, which was found to fit. */
+    snprintf(fresh, sizeof(fresh), "%.*s.new", PATH_MAX - 5, listener->socket);
+    int error = make_socket(listener->socket, fresh, &fd);
     if (error) {
         errno = -error;
         log_error("--socket-path=%s: cannot make the socket: %m%s", settings->socket_path,
                   error == -EEXIST ? " and is not a socket" : "");
         return error;
     }
-    if (settings->socket_group && (chown(path, (uid_t)-1, gid) < 0 || chmod(path, 0660) < 0)) {
+    if (settings->socket_group && (chown(fresh, (uid_t)-1, gid) < 0 || chmod(fresh, 0660) < 0)) {
         error = -errno;
         log_error("--socket-group=%s: cannot give the socket to this group: %m",
                   settings->socket_group);
-    } else if (listen(fd, SOCKET_BACKLOG) < 0) {
+    } else if (listen(fd, SOCKET_BACKLOG) < 0 || rename(fresh, listener->socket) < 0) {
         error = -errno;
         log_error("--socket-path=%s: cannot listen: %m", settings->socket_path);
     }
     if (error) {
-        unlink(path);
+        unlink(fresh);
         return error;
     }
     listener->socket_fd = steal_fd(&fd);

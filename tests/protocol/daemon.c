@@ -178,7 +178,7 @@ static pid_t server_of(pid_t pid)
 }
 
 /* A listening socket shows in /proc/net/unix with the flag __SO_ACCEPTCON; no connection needed. */
-static bool is_listening(const char *path)
+static bool has_listener(const char *path)
 {
     char line[PATH_MAX + 200];
     bool found = false;
@@ -194,6 +194,15 @@ static bool is_listening(const char *path)
     if (file)
         fclose(file);
     return found;
+}
+
+/* The daemon listens under another name, and then moves the socket to its place. */
+static bool is_listening(const char *path)
+{
+    char fresh[PATH_MAX];
+
+    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    return has_listener(path) || (has_listener(fresh) && access(fresh, F_OK) < 0);
 }
 
 static pid_t spawn(struct daemon *daemon, enum daemon_socket how, const char *words, bool serve)
