@@ -16,6 +16,8 @@
 #define FATTR_KNOWN                                                                           \
     (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME | FATTR_FH | \
      FATTR_ATIME_NOW | FATTR_MTIME_NOW | FATTR_LOCKOWNER | FATTR_CTIME | FATTR_KILL_SUIDGID)
+/* The time of change is the host's own. */
+#define FATTR_SETS   (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME)
 
 #define NSEC_PER_SEC 1000000000u
 
@@ -84,8 +86,11 @@ int op_statx(struct fuse_req *req)
     return req_reply(req, out);
 }
 
+/* A request that sets nothing is a chown(-1, -1) of the guest's: the time of change moves. */
 static int set_owner(const struct fuse_setattr_in *in, int fd)
 {
+    if (!(in->valid & FATTR_SETS))
+        return host_chown(fd, (uid_t)-1, (gid_t)-1);
     if (!(in->valid & (FATTR_UID | FATTR_GID)))
         return 0;
     uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;

@@ -164,6 +164,7 @@ def setattr_chown(t):
     t.do("gid only, no group execute", os.chown, "f", -1, 1)
     t.stat("f")
     t.do("neither", os.chown, "f", -1, -1)
+    t.times("neither times", "f", os.chown, "f", -1, -1)
     t.stat("f")
     os.symlink("f", "l")
     t.do("lchown", os.lchown, "l", 7, 8)
