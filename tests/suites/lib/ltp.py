@@ -113,6 +113,8 @@ def run(folder, place, options, say):
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for number, (name, result) in enumerate(pool.map(one, select(folder, options.k)), 1):
             results[name] = result
+            if result[0] == FAIL:
+                say(f"{name}: {result[1]}")
             if number % 100 == 0:
                 say(f"{number} tests")
     return results

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One test program of a suite: its output and exit status, and never longer than its time."""
 import os
+import resource
 import signal
 import subprocess
 
+FILES = 1024
 TIMEOUT = -1000  # an exit status of nobody
 
 
@@ -12,8 +14,14 @@ def run(argv, place, enter, seconds, environment=None):
     (status, output) of argv, run in the folder place by the world that enter() goes to.  What it
     leaves running is killed with it: each program is a session, and gets a second.
     """
+    def become():
+        # As in a shell after login: tests that open files up to their limit mean their own.
+        resource.setrlimit(resource.RLIMIT_NOFILE,
+                           (FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        enter()
+
     process = subprocess.Popen(argv, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=enter,
+                               stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=become,
                                env=dict(os.environ, LC_ALL="C", **(environment or {})))
     try:
         output, _ = process.communicate(timeout=seconds)

@@ -95,6 +95,7 @@ def settings(scratch, place, options):
            "DIFF_LENGTH": "12"}
     for name in ("TEST_DIR", "SCRATCH_MNT", "RESULT_BASE"):
         os.makedirs(env[name])
+    os.mkdir(os.path.join(env["RESULT_BASE"], "tmp"), 0o1777)
     if place.daemon:
         env.update(FSTYP="fuse", FUSE_SUBTYP=".viofs", TEST_DEV="viofs-test",
                    SCRATCH_DEV="viofs-scratch", PATH=f"{shims(scratch, place)}:{os.environ['PATH']}")
@@ -105,10 +106,17 @@ def settings(scratch, place, options):
 
 
 class Check:
-    """One run of ./check over a list of tests, up to its end or the first test that does not end."""
+    """
+    One run of ./check over a list of tests, up to its end or the first test that does not end.  It has
+    a /tmp of its own: it makes names of process ids, and those of our pid namespace are not unique.
+    """
+    START = 'mount --bind "$1" /tmp && shift && exec ./check "$@"'
 
-    def __init__(self, folder, env, tests):
-        self.process = subprocess.Popen(["./check", *tests], cwd=folder, stdin=subprocess.DEVNULL,
+    def __init__(self, folder, env, tests, say):
+        self.say = say
+        self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                                         self.START, "sh", env["RESULT_BASE"] + "/tmp", *tests],
+                                        cwd=folder, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         env=dict(os.environ, LC_ALL="C", **env),
                                         start_new_session=True)
@@ -121,6 +129,7 @@ class Check:
         text = self.text
         if BAD.search(text):
             verdict = (FAIL, " | ".join(line.strip() for line in text.splitlines())[:600])
+            self.say(f"{self.name}: {verdict[1]}")
         elif "[not run]" in text:
             verdict = (SKIP, text.split("[not run]")[1].strip().splitlines()[0])
         else:
@@ -144,7 +153,7 @@ class Check:
                 self.text += "\n" + line
         return rest
 
-    def run(self, say):
+    def run(self):
         buffer, last = "", time.monotonic()
         descriptor = self.process.stdout.fileno()
         while True:
@@ -157,7 +166,7 @@ class Check:
                 before = len(self.results)
                 buffer = self.read(buffer + chunk.decode(errors="replace"))
                 if len(self.results) // 50 > before // 50:
-                    say(f"{len(self.results)} tests, {len(self.left)} left")
+                    self.say(f"{len(self.results)} tests, {len(self.left)} left")
             elif time.monotonic() - last > STALL_SECONDS:
                 self.stalled(buffer)
                 break
@@ -185,24 +194,15 @@ def run(folder, place, options, say, tests=None):
     results = {}
     try:
         while left:
-            check = Check(folder, env, left)
-            check.run(say)
+            check = Check(folder, env, left, say)
+            check.run()
             results.update(check.results)
             if len(check.left) == len(left):
                 say(f"./check ended without a result:\n{check.text}")
                 break
             left = check.left
-            clean(env)
     finally:
-        clean(env)
         if not place.daemon:
             for device in ("TEST_DEV", "SCRATCH_DEV"):
                 subprocess.run(["losetup", "-d", env[device]], check=False)
     return results
-
-
-def clean(env):
-    for place in (env["SCRATCH_MNT"], env["TEST_DIR"]):
-        while os.path.ismount(place):
-            if subprocess.run(["umount", "-l", place], check=False).returncode:
-                break
