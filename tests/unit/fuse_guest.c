@@ -160,48 +160,54 @@ static int take_reply(struct guest *guest, const uint8_t *memory, size_t room, s
     return header.error;
 }
 
-int guest_call(struct guest *guest, uint32_t opcode, uint64_t nodeid, const void *args,
+int guest_send(struct guest *guest, struct fuse_in_header *header, const void *args,
                size_t args_length, const void *tail, size_t tail_length, size_t room)
 {
     static uint8_t request[REQUEST_MAX];
     static uint8_t memory[GUARD + sizeof(struct fuse_out_header) + GUEST_BODY_MAX + GUARD];
     static struct iovec readable[PIECES_MAX];
     static struct iovec writable[PIECES_MAX];
-    struct fuse_in_header header = {
-        .len = (uint32_t)(sizeof(header) + args_length + tail_length),
-        .opcode = opcode,
-        .unique = ++last_unique,
-        .nodeid = nodeid,
-        .uid = guest->uid,
-        .gid = guest->gid,
-    };
-    guest->unique = last_unique;
-    memcpy(request, &header, sizeof(header));
+    size_t length = sizeof(*header) + args_length + tail_length;
+    header->unique = guest->unique = ++last_unique;
+    memcpy(request, header, sizeof(*header));
     if (args_length)
-        memcpy(request + sizeof(header), args, args_length);
+        memcpy(request + sizeof(*header), args, args_length);
     if (tail_length)
-        memcpy(request + sizeof(header) + args_length, tail, tail_length);
+        memcpy(request + sizeof(*header) + args_length, tail, tail_length);
 
     size_t whole = sizeof(struct fuse_out_header) + room;
     memset(memory, GUARD_BYTE, GUARD);
     memset(memory + GUARD + whole, GUARD_BYTE, GUARD);
     struct fuse_chain chain = {
         .readable = readable,
-        .readable_count = scatter(request, header.len, readable),
+        .readable_count = scatter(request, length, readable),
         .writable = writable,
         .writable_count = scatter(memory + GUARD, whole, writable),
     };
     size_t used = fuse_server_run(guest->thread, &chain);
     for (unsigned i = 0; i < GUARD; i++) {
         if (memory[i] != GUARD_BYTE || memory[GUARD + whole + i] != GUARD_BYTE)
-            errx(1, "opcode %u: written outside the reply", opcode);
+            errx(1, "opcode %u: written outside the reply", header->opcode);
     }
     guest->length = 0;
     if (used == 0)
         return 0; /* no reply */
     if (used == FUSE_SERVER_DEFERRED)
         return GUEST_DEFERRED;
-    return take_reply(guest, memory + GUARD, room, used, opcode);
+    return take_reply(guest, memory + GUARD, room, used, header->opcode);
+}
+
+int guest_call(struct guest *guest, uint32_t opcode, uint64_t nodeid, const void *args,
+               size_t args_length, const void *tail, size_t tail_length, size_t room)
+{
+    struct fuse_in_header header = {
+        .len = (uint32_t)(sizeof(header) + args_length + tail_length),
+        .opcode = opcode,
+        .nodeid = nodeid,
+        .uid = guest->uid,
+        .gid = guest->gid,
+    };
+    return guest_send(guest, &header, args, args_length, tail, tail_length, room);
 }
 
 uint64_t guest_lookup(struct guest *guest, const char *name)

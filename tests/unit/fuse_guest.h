@@ -58,6 +58,10 @@ const char *guest_path(const struct guest *guest, const char *name);
 int guest_call(struct guest *guest, uint32_t opcode, uint64_t nodeid, const void *args,
                size_t args_length, const void *tail, size_t tail_length, size_t room);
 
+/* The same with a header of the caller's, right or wrong; only its unique is filled in. */
+int guest_send(struct guest *guest, struct fuse_in_header *header, const void *args,
+               size_t args_length, const void *tail, size_t tail_length, size_t room);
+
 /* The same with a structure as arguments and a name as tail, and plenty of room. */
 #define guest_ask(guest, opcode, nodeid, args, name) \
     guest_call(guest, opcode, nodeid, &(args), sizeof(args), name, strlen(name) + 1, 4096)
