@@ -254,6 +254,16 @@ FILL(fill_batch_forget)
     request->tail_length = sizeof(ones);
 }
 
+FILL(fill_lock)
+{
+    ARGS(fuse_lk_in);
+    on_file(known, request);
+    in->fh = known->fh;
+    in->owner = 77;
+    in->lk.end = INT64_MAX;
+    in->lk.type = F_WRLCK;
+}
+
 FILL(fill_access)
 {
     ARGS(fuse_access_in);
@@ -373,6 +383,9 @@ static const struct sample samples[] = {
     {FUSE_READDIR, GIFT_NOTHING, 0, fill_readdir},
     {FUSE_RELEASEDIR, GIFT_NOTHING, 0, fill_releasedir},
     {FUSE_FSYNCDIR, GIFT_NOTHING, 0, fill_fsyncdir},
+    {FUSE_GETLK, GIFT_NOTHING, -ENOSYS, fill_lock}, /* not negotiated */
+    {FUSE_SETLK, GIFT_NOTHING, -ENOSYS, fill_lock},
+    {FUSE_SETLKW, GIFT_NOTHING, -ENOSYS, fill_lock},
     {FUSE_ACCESS, GIFT_NOTHING, 0, fill_access},
     {FUSE_CREATE, GIFT_CREATED, 0, fill_create},
     {FUSE_INTERRUPT, GIFT_NOTHING, 0, fill_interrupt},
