@@ -5,71 +5,63 @@
 #include <stdio.h>
 
 #include "host_dir.h"
-#include "host_path.h"
 #include "op_lookup.h"
 #include "server.h"
 
 #define RENAME_KNOWN (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)
 
-int op_unlink(struct fuse_req *req)
-{
-    const char *name;
-    int dirfd;
-    int error = op_name_in_parent(req, &name, &dirfd);
-    return error ? error : host_unlink(dirfd, name);
-}
-
 /*
- * A process of the guest may still be in the directory, which no open file shows to the host: so
- * its inode keeps a descriptor from here on, or it would be stale at once. (A regular file that is
- * in use is open; FIFOs and the like always have a descriptor.)
+ * What is about to lose its last name, with one lookup counted and a descriptor, or NULL. The guest
+ * may hold it without having it open here: a process is in the directory, or has the file by
+ * O_PATH. So its inode keeps the descriptor from then on, until the guest forgets it; its file
+ * handle would be stale at once. That there is no such file, or no descriptor left for it, is no
+ * reason not to remove it.
  */
-int op_rmdir(struct fuse_req *req)
-{
-    const char *name;
-    int dirfd;
-    struct inode *victim;
-    struct statx attributes;
-    bool submount;
-    int victim_fd;
-    int error = op_name_in_parent(req, &name, &dirfd);
-    if (!error)
-        error = inode_lookup(req->thread, req->inode, name, &victim, &attributes, &submount);
-    if (error)
-        return error;
-    error = inode_fd(req->thread, victim, &victim_fd);
-    if (!error)
-        error = host_rmdir(dirfd, name);
-    if (!error)
-        inode_keep(req->server->inodes, victim);
-    inode_forget(req->thread, inode_id(req->server->inodes, victim), 1);
-    return error;
-}
-
-/*
- * The directory that a rename is going to replace, with one lookup counted and a descriptor, or
- * NULL: a process of the guest may be in it, as with RMDIR.
- */
-static struct inode *find_replaced(struct fuse_req *req, struct inode *parent, int dirfd,
-                                   const char *name)
+static struct inode *find_victim(struct fuse_req *req, struct inode *parent, const char *name)
 {
     struct statx attributes;
     struct inode *victim;
     bool submount;
     int fd;
-    if (host_stat_name(dirfd, name, &attributes) < 0 || !S_ISDIR(attributes.stx_mode) ||
-        inode_lookup(req->thread, parent, name, &victim, &attributes, &submount) < 0)
+    if (inode_lookup(req->thread, parent, name, &victim, &attributes, &submount) < 0)
         return NULL;
+    if (!S_ISDIR(attributes.stx_mode) && attributes.stx_nlink > 1) {
+        inode_forget(req->thread, inode_id(req->server->inodes, victim), 1);
+        return NULL;
+    }
     inode_fd(req->thread, victim, &fd);
     return victim;
 }
 
-static void drop_replaced(struct fuse_req *req, struct inode *victim, bool is_gone)
+static void drop_victim(struct fuse_req *req, struct inode *victim, bool is_gone)
 {
     if (victim && is_gone)
         inode_keep(req->server->inodes, victim);
     if (victim)
         inode_forget(req->thread, inode_id(req->server->inodes, victim), 1);
+}
+
+static int remove_entry(struct fuse_req *req, int (*call)(int dirfd, const char *name))
+{
+    const char *name;
+    int dirfd;
+    int error = op_name_in_parent(req, &name, &dirfd);
+    if (error)
+        return error;
+    struct inode *victim = find_victim(req, req->inode, name);
+    error = call(dirfd, name);
+    drop_victim(req, victim, !error);
+    return error;
+}
+
+int op_unlink(struct fuse_req *req)
+{
+    return remove_entry(req, host_unlink);
+}
+
+int op_rmdir(struct fuse_req *req)
+{
+    return remove_entry(req, host_rmdir);
 }
 
 static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flags)
@@ -94,10 +86,10 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
         return error;
     struct inode *replaced = NULL;
     if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
-        replaced = find_replaced(req, to_parent, to_dirfd, to);
+        replaced = find_victim(req, to_parent, to);
     if (!(flags & RENAME_WHITEOUT)) {
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);
-        drop_replaced(req, replaced, !error);
+        drop_victim(req, replaced, !error);
         return error;
     }
 
@@ -108,7 +100,7 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);
         host_cred_restore(cred, req->header.uid, req->header.gid);
     }
-    drop_replaced(req, replaced, !error);
+    drop_victim(req, replaced, !error);
     return error;
 }
 

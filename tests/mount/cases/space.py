@@ -88,6 +88,13 @@ def copy_file_range(t):
     append = t.open("b", os.O_WRONLY | os.O_APPEND)
     t.do("append", syscalls.copy_file_range, one, 0, append, 0, 10)
     t.do("folder", syscalls.copy_file_range, t.open("."), 0, two, 0, 10)
+    for label, length in (("more than 32 bits", (1 << 32) + 4096), ("a lot", 1 << 40),
+                          ("to the end of numbers", (1 << 63) - 1), ("beyond them", (1 << 64) - 1)):
+        t.do(label, syscalls.copy_file_range, one, 10, two, 20, length)
+        t.do(label + " within", syscalls.copy_file_range, both, 0, both, 400_000, length)
+        t.do(label + ", overlapping", syscalls.copy_file_range, both, 0, both, 10, length)
+    t.stat(two, label="after")
+    t.stat(both, label="after")
     os.mkfifo("p")
     t.do("fifo", syscalls.copy_file_range, t.open("p", os.O_RDWR), 0, two, 0, 10)
     t.read_file("a")

@@ -38,10 +38,6 @@ def _guest_clears_suid(context):
     return not context.has("--killpriv-v2")
 
 
-def _remembers_by_handle(context):
-    return not context.has("--inode-file-handles=never") and context.world == "root"
-
-
 def _refuses_mappings(context):
     uncached = context.has("--cache=never") or context.has("--cache=metadata")
     return uncached and not context.has("--allow-mmap")
@@ -82,10 +78,6 @@ KNOWN = [
           "truncate keeps the size",
           line=r"^same size times, moved: ", case="setattr_truncate",
           when=lambda context: context.has("--writeback")),
-    Known("with --inode-file-handles a file that lost its last name, and that the guest holds "
-          "without having opened it (O_PATH of a regular file or link), is gone for the host: ESTALE",
-          line=r"held (f|l|readlink).*ESTALE", case="unlink_held_without_open",
-          when=_remembers_by_handle),
     Known("no shared writable mappings without the guest's page cache, unless --allow-mmap",
           line=r"", case="mmap_shared|mmap_after_unlink_and_close", when=_refuses_mappings),
     Known("trusted.* needs CAP_SYS_ADMIN in the daemon: --modcaps=+sys_admin",
