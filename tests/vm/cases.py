@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -389,6 +390,74 @@ def case_copy_file_range():
         assert os.copy_file_range(source, target, 1000, 5, 2 * MIB) == 1000
         assert os.pread(target, 1000, 2 * MIB) == data[5:1005]
     assert get("to")[:len(data)] == data
+
+
+def kernel_has(*version):
+    """Whether this kernel's FUSE is as new as that; older ones refuse by themselves."""
+    return tuple(int(part) for part in os.uname().release.split(".")[:2]) >= version
+
+
+def case_tmpfile():
+    try:
+        fd = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o640)
+    except OSError as error:
+        assert error.errno == errno.EOPNOTSUPP and not kernel_has(6, 2), error
+        return
+    os.write(fd, b"nameless")
+    assert os.listdir(".") == [] and os.fstat(fd).st_nlink == 0
+    libc("linkat", AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, b"named", 0x400)
+    assert os.fstat(fd).st_nlink == 1 and get("named") == b"nameless"
+    os.close(fd)
+    with opened(".", os.O_TMPFILE | os.O_WRONLY | os.O_EXCL) as fd, fails_with(errno.ENOENT):
+        libc("linkat", AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, b"never", 0x400)
+
+
+def case_birth():
+    put("file")
+    buffer = ctypes.create_string_buffer(256)
+    libc("statx", AT_FDCWD, b"file", 0, 0xfff, buffer)
+    mask, = struct.unpack_from("I", buffer)
+    assert mask & 0x800 or not kernel_has(6, 6), hex(mask)
+    if mask & 0x800:
+        assert abs(struct.unpack_from("q", buffer, 80)[0] - time.time()) < 600
+
+
+def case_flags():
+    put("file")
+    os.mkdir("dir")
+    nodump = 0x40
+    for name in ("file", "dir") if kernel_has(6, 6) else ():
+        with opened(name, os.O_RDONLY) as fd:
+            before, = struct.unpack("i", fcntl.ioctl(fd, 0x80086601, bytes(4)))
+            fcntl.ioctl(fd, 0x40086602, struct.pack("i", before | nodump))
+            assert struct.unpack("i", fcntl.ioctl(fd, 0x80086601, bytes(4)))[0] == before | nodump
+            with fails_with(errno.ENOTTY):
+                fcntl.ioctl(fd, 0x5401, bytes(64))
+            fcntl.ioctl(fd, 0x40086602, struct.pack("i", before))
+    with opened("file", os.O_RDONLY) as fd, fails_with(errno.ENOTTY):
+        fcntl.ioctl(fd, 0x5401, bytes(64))
+
+
+def case_handles():
+    """File handles outlive the guest's cache."""
+    os.makedirs("one/two")
+    put("one/two/file", b"by handle")
+    names = ("one/two/file", "one/two", "one")
+    handles, mount = [], ctypes.c_int()
+    for name in names:
+        handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0), 136)
+        libc("name_to_handle_at", AT_FDCWD, name.encode(), handle, ctypes.byref(mount), 0)
+        handles.append((handle, os.stat(name).st_ino))
+    with opened(".", os.O_RDONLY) as here:
+        for drop in (False, True):
+            if drop:
+                os.sync()
+                with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as stream:
+                    stream.write("2")
+            for handle, number in handles:
+                fd = libc("open_by_handle_at", here, handle, os.O_RDONLY)
+                assert os.fstat(fd).st_ino == number
+                os.close(fd)
 
 
 def case_statfs():
