@@ -383,9 +383,9 @@ static const struct sample samples[] = {
     {FUSE_READDIR, GIFT_NOTHING, 0, fill_readdir},
     {FUSE_RELEASEDIR, GIFT_NOTHING, 0, fill_releasedir},
     {FUSE_FSYNCDIR, GIFT_NOTHING, 0, fill_fsyncdir},
-    {FUSE_GETLK, GIFT_NOTHING, -ENOSYS, fill_lock}, /* not negotiated */
-    {FUSE_SETLK, GIFT_NOTHING, -ENOSYS, fill_lock},
-    {FUSE_SETLKW, GIFT_NOTHING, -ENOSYS, fill_lock},
+    {FUSE_GETLK, GIFT_NOTHING, 0, fill_lock},
+    {FUSE_SETLK, GIFT_NOTHING, 0, fill_lock},
+    {FUSE_SETLKW, GIFT_NOTHING, 0, fill_lock},
     {FUSE_ACCESS, GIFT_NOTHING, 0, fill_access},
     {FUSE_CREATE, GIFT_CREATED, 0, fill_create},
     {FUSE_INTERRUPT, GIFT_NOTHING, 0, fill_interrupt},

@@ -52,8 +52,10 @@ struct attack {
     const struct sample *sample;
     struct request request;
     uint64_t init_flags;
+    bool negotiated_badly; /* the last request was a hostile INIT */
     unsigned sent;
-    bool left; /* something was, once everything had been given back */
+    int messages; /* the real standard error */
+    bool left;    /* something was, once everything had been given back */
 };
 
 static void forget(struct guest *guest, uint64_t node, uint64_t count)
@@ -136,9 +138,10 @@ static void learn(struct attack *attack)
         .flags2 = (uint32_t)(attack->init_flags >> 32),
     };
     guest->uid = guest->gid = 0;
-    if (!guest->server->session.ready || attack->row->opcode == FUSE_INIT)
+    if (!guest->server->session.ready || attack->negotiated_badly)
         if (guest_do(guest, FUSE_INIT, 0, init) != 0)
             errx(1, "INIT after %s", attack->row->name);
+    attack->negotiated_badly = attack->row->opcode == FUSE_INIT;
     restore_share(guest);
     keep_attribute(guest);
     known->dir = guest_lookup(guest, "dir");
@@ -168,8 +171,8 @@ static void give_back(struct attack *attack)
     uint32_t inodes = inode_count(guest->server->inodes);
     int descriptors = guest->server->budget.used;
     if ((inodes != 1 || descriptors != 0) && !attack->left)
-        fprintf(stderr, "%s: %u inodes and %d descriptors left\n", attack->row->name, inodes - 1,
-                descriptors);
+        dprintf(attack->messages, "%s: %u inodes and %d descriptors left\n", attack->row->name,
+                inodes - 1, descriptors);
     attack->left |= inodes != 1 || descriptors != 0;
 }
 
@@ -381,7 +384,7 @@ static void abuse(struct attack *attack, const struct row *row)
     begin(attack);
     int error = send(attack, 0);
     if (error != attack->sample->error) {
-        fprintf(stderr, "%s: the sample itself: %d, not %d\n", row->name, error,
+        dprintf(attack->messages, "%s: the sample itself: %d, not %d\n", row->name, error,
                 attack->sample->error);
         test_failed++;
     }
@@ -420,7 +423,7 @@ static void abuse_all(uint64_t init_flags)
     static struct attack attack;
     int messages;
     int file = catch_log(&messages);
-    attack = (struct attack){.init_flags = init_flags};
+    attack = (struct attack){.init_flags = init_flags, .messages = messages};
     guest_prepare(&attack.guest);
     attack.guest.init_flags = init_flags;
     attack.guest.settings.posix_lock = attack.guest.settings.flock = true;
