@@ -306,6 +306,28 @@ def case_opened_by_handle():
             libc("open_by_handle_at", mount, file, os.O_RDONLY)
 
 
+def case_locks_with_the_host():
+    put("file")
+    with opened("file", os.O_RDWR) as fd:
+        for kind, call in (("flock", fcntl.flock), ("lockf", lambda fd, how: fcntl.lockf(fd, how, 10, 5))):
+            assert host("lock", "host/file", kind, 0), kind
+            call(fd, fcntl.LOCK_EX)
+            assert not host("lock", "host/file", kind, 0), f"{kind}: the host has the lock, too"
+            call(fd, fcntl.LOCK_UN)
+            assert host("lock", "host/file", kind, 2), kind
+            with fails_with(errno.EAGAIN):
+                call(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            start = time.monotonic()
+            call(fd, fcntl.LOCK_EX)  # waits
+            assert time.monotonic() - start > 0.5, kind
+            assert not host("lock", "host/file", kind, 0), kind
+            call(fd, fcntl.LOCK_UN)
+        fcntl.lockf(fd, fcntl.LOCK_EX, 10, 100)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    time.sleep(0.5)  # RELEASE comes after close() has returned
+    assert host("lock", "host/file", "flock", 0) and host("lock", "host/file", "lockf", 0)
+
+
 def main():
     os.mkdir(f"{SHARE}/host")
     failed, wanted = False, [word for word in sys.argv[2:] if not word.startswith("-")]
