@@ -31,9 +31,10 @@ mounted() { mount -t virtiofs ${VM_MOUNT_OPTIONS:+-o "$VM_MOUNT_OPTIONS"} viofs 
 
 # Newer kernels show their queues: hiprio and the request queues.
 all_queues() {
-    local queues
+    local tag queues
     [ -d /sys/fs/virtiofs ] || return 0
-    queues=(/sys/fs/virtiofs/*/mqs/*)
+    tag=$(grep -lx viofs /sys/fs/virtiofs/*/tag)
+    queues=("${tag%/tag}"/mqs/*)
     [ -e "${queues[0]}" ] || return 0
     [ ${#queues[@]} = $((VM_QUEUES + 1)) ]
 }

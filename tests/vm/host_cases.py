@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 
-from cases import AT_FDCWD, fails_with, get, libc, opened, put
+from cases import AT_FDCWD, fails_with, get, in_child, libc, opened, put, wait_for
 
 SHARE, HIDDEN = sys.argv[1], "--hidden" in sys.argv
 CACHED = 1.3  # what is cached is good for one second
@@ -326,6 +326,41 @@ def case_locks_with_the_host():
         fcntl.flock(fd, fcntl.LOCK_EX)
     time.sleep(0.5)  # RELEASE comes after close() has returned
     assert host("lock", "host/file", "flock", 0) and host("lock", "host/file", "lockf", 0)
+
+
+def case_second_guest():
+    """Another mount with a daemon of its own is to the first what another guest is."""
+    os.mkdir("/mnt/second")
+    subprocess.run(["mount", "-t", "virtiofs", "viofs2", "/mnt/second"], check=True)
+    other = "/mnt/second/host"
+    put("file", b"first")
+    assert get(f"{other}/file") == b"first" and os.stat(other).st_dev != os.stat(".").st_dev
+    with opened("file", os.O_RDWR) as fd, opened(f"{other}/file", os.O_RDWR) as second:
+        for call in (fcntl.flock, lambda fd, how: fcntl.lockf(fd, how, 10, 5)):
+            call(fd, fcntl.LOCK_EX)
+            with fails_with(errno.EAGAIN):
+                call(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # At the end of a process its locks go.
+            waiting = in_child(lambda c=call: c(second, fcntl.LOCK_EX))
+            time.sleep(0.5)
+            assert os.waitpid(waiting, os.WNOHANG) == (0, 0), "the lock is held twice"
+            call(fd, fcntl.LOCK_UN)
+            wait_for(waiting)
+            call(second, fcntl.LOCK_UN)
+            call(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            call(fd, fcntl.LOCK_UN)
+        os.pwrite(second, b"second, and longer", 0)
+        os.rename("file", "renamed")
+        settle()
+        assert os.fstat(fd).st_size == 18 and os.pread(fd, 30, 0) == b"second, and longer"
+    with fails_with(errno.ENOENT):
+        os.stat(f"{other}/file")
+    assert get(f"{other}/renamed") == b"second, and longer"
+    os.unlink(f"{other}/renamed")
+    settle()
+    with fails_with(errno.ENOENT):
+        os.open("renamed", os.O_RDONLY)
+    subprocess.run(["umount", "/mnt/second"], check=True)
 
 
 def main():
