@@ -3,8 +3,12 @@
 
 #include "scope.h"
 
-/* separate-options: libvirt then passes --shared-dir and its kind instead of -o source=. */
+/*
+ * separate-options: libvirt then passes --shared-dir and its kind instead of -o source=.
+ * posix-acl-negotiation-mode: --posix-acl takes a value, which Incus looks for.
+ */
 static const char *const features[] = {
+    "posix-acl-negotiation-mode",
     "separate-options",
 };
 

@@ -17,6 +17,7 @@ _Static_assert(sizeof(enum cache_mode) == sizeof(int) && sizeof(enum sandbox_mod
                    sizeof(enum seccomp_mode) == sizeof(int) &&
                    sizeof(enum file_handles_mode) == sizeof(int) &&
                    sizeof(enum dax_mode) == sizeof(int) &&
+                   sizeof(enum feature_mode) == sizeof(int) &&
                    sizeof(enum dax_protocol) == sizeof(int) &&
                    sizeof(enum log_level) == sizeof(int),
                "apply_choice writes an int");
@@ -112,6 +113,12 @@ int apply_choice(struct options_parser *parser, const struct option_row *row, co
         return -EINVAL;
     *(int *)field(parser, row) = choice->value;
     return 0;
+}
+
+/* Without a value: always. */
+int apply_feature(struct options_parser *parser, const struct option_row *row, const char *value)
+{
+    return apply_choice(parser, row, value ? value : "always");
 }
 
 int apply_string(struct options_parser *parser, const struct option_row *row, const char *value)

@@ -52,6 +52,13 @@ static const struct option_choice file_handles_choices[] = {
     {NULL, 0, false},
 };
 
+static const struct option_choice feature_choices[] = {
+    {"never", FEATURE_NEVER, false},
+    {"auto", FEATURE_AUTO, false},
+    {"always", FEATURE_ALWAYS, false},
+    {NULL, 0, false},
+};
+
 static const struct option_choice dax_choices[] = {
     {"auto", DAX_AUTO, false},
     {"always", DAX_ALWAYS, false},
@@ -257,6 +264,20 @@ const struct option_row option_rows[] = {
                 "on the host and get user.virtiofs. before their names instead. Turns --xattr on. "
                 "overlay: trusted.overlay.*, for an overlayfs of the guest with its upper layer "
                 "on the share. selinux: security.selinux, the guest's labels.",
+    },
+    {
+        .name = "posix-acl",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_OPTIONAL,
+        .metavar = "when",
+        .default_text = "never; without a value always",
+        .apply = apply_feature,
+        FIELD(posix_acl),
+        .choices = feature_choices,
+        .help =
+            "Let the guest use POSIX access control lists: its kernel follows and sets them, new "
+            "files inherit those of their directory. Turns --xattr on. auto: if the share's "
+            "file system has them and the guest can. always: or else nothing is served.",
     },
     {
         .name = "readonly",
@@ -635,15 +656,6 @@ const struct option_row option_rows[] = {
     },
 
     /* Known, but not there yet: refused, unless the value says "off", where a guest could tell. */
-    {
-        .name = "posix-acl",
-        .section = SECTION_LATER,
-        .argument = ARGUMENT_OPTIONAL,
-        .metavar = "when",
-        .apply = apply_later,
-        .choices = never_choices,
-        .help = "POSIX access control lists. Only never is accepted.",
-    },
     {
         .name = "security-label",
         .section = SECTION_LATER,

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -109,5 +111,18 @@ int host_cred_fsetid(struct host_cred *cred, bool wanted)
     if (syscall(SYS_capset, &header, data) < 0)
         return -errno;
     cred->fsetid = wanted;
+    return 0;
+}
+
+/* Threads share umask and working directory until one asks for its own; the directory stays. */
+int host_cred_umask(struct host_cred *cred, mode_t wanted)
+{
+    if (cred->umask == wanted)
+        return 0;
+    if (!cred->own_umask && unshare(CLONE_FS) < 0)
+        return -errno;
+    cred->own_umask = true;
+    umask(wanted);
+    cred->umask = wanted;
     return 0;
 }

@@ -27,6 +27,8 @@ struct host_cred {
     bool may_switch;     /* CAP_SETUID and CAP_SETGID */
     bool may_set_fsetid; /* CAP_FSETID is permitted */
     bool fsetid;         /* CAP_FSETID is effective now */
+    bool own_umask;      /* the umask is no longer the process's */
+    mode_t umask;
     uint32_t permitted[2];
     uint32_t effective[2]; /* with CAP_FSETID when permitted */
     uint32_t inheritable[2];
@@ -53,5 +55,12 @@ void host_cred_restore(struct host_cred *cred, uint32_t uid, uint32_t gid);
 
 /* Makes CAP_FSETID effective (root's semantics) or not, if it is permitted at all. */
 int host_cred_fsetid(struct host_cred *cred, bool wanted);
+
+/*
+ * Sets the umask that the thread creates files with. The host's kernel uses it only where the
+ * directory has no default ACL, which is why we do not apply it ourselves. Makes no system call
+ * when it is right already. The process's own umask is 0, and stays so.
+ */
+int host_cred_umask(struct host_cred *cred, mode_t wanted);
 
 #endif

@@ -15,29 +15,33 @@
 #include "wire_attr.h"
 
 /*
- * Takes the requesting user's ids to create something of this mode. An ordinary user who makes a
- * setgid file in a directory of a group that is not theirs loses the bit, which the host sees to
- * when CAP_FSETID is away; without the bit there is nothing to lose.
+ * With DONT_MASK the guest leaves the umask to the host's kernel, which knows whether the directory
+ * has a default ACL to take its place.
  */
-static int become_requester(struct fuse_req *req, mode_t mode)
+static int take_umask(struct fuse_req *req, uint32_t umask)
+{
+    bool ours = session_has(&req->server->session, FUSE_DONT_MASK);
+    return host_cred_umask(&req->thread->cred, ours ? umask & 0777 : 0);
+}
+
+/*
+ * Takes the requesting user's ids and umask to create something of this mode. An ordinary user who
+ * makes a setgid file in a directory of a group that is not theirs loses the bit, which the host
+ * sees to when CAP_FSETID is away; without the bit there is nothing to lose.
+ */
+static int become_requester(struct fuse_req *req, mode_t mode, uint32_t umask)
 {
     struct host_cred *cred = &req->thread->cred;
     const struct fuse_in_header *header = &req->header;
-    int error = mode & S_ISGID ? host_cred_fsetid(cred, header->uid == 0) : 0;
+    int error = take_umask(req, umask);
+    if (!error && (mode & S_ISGID))
+        error = host_cred_fsetid(cred, header->uid == 0);
     return error ? error : host_cred_assume(cred, header->uid, header->gid);
 }
 
 static void become_server(struct fuse_req *req)
 {
     host_cred_restore(&req->thread->cred, req->header.uid, req->header.gid);
-}
-
-/* With DONT_MASK the guest leaves it to us to apply the umask. */
-static mode_t masked(const struct fuse_req *req, uint32_t mode, uint32_t umask)
-{
-    if (session_has(&req->server->session, FUSE_DONT_MASK))
-        mode &= ~(umask & 0777);
-    return mode & (S_IFMT | 07777);
 }
 
 int op_mknod(struct fuse_req *req)
@@ -48,8 +52,8 @@ int op_mknod(struct fuse_req *req)
     int error = op_name_in_parent(req, &name, &dirfd);
     if (error)
         return error;
-    mode_t mode = masked(req, in->mode, in->umask);
-    error = become_requester(req, mode);
+    mode_t mode = in->mode & (S_IFMT | 07777);
+    error = become_requester(req, mode, in->umask);
     if (error)
         return error;
     error = host_mknod(dirfd, name, mode, in->rdev);
@@ -65,8 +69,8 @@ int op_mkdir(struct fuse_req *req)
     int error = op_name_in_parent(req, &name, &dirfd);
     if (error)
         return error;
-    mode_t mode = masked(req, in->mode, in->umask) & 01777;
-    error = become_requester(req, mode);
+    mode_t mode = in->mode & 01777;
+    error = become_requester(req, mode, in->umask);
     if (error)
         return error;
     error = host_mkdir(dirfd, name, mode);
@@ -83,7 +87,7 @@ int op_symlink(struct fuse_req *req)
     if (!error)
         error = req_string(req, &target);
     if (!error)
-        error = become_requester(req, 0);
+        error = become_requester(req, 0, 0);
     if (error)
         return error;
     error = host_symlink(dirfd, name, target);
@@ -125,7 +129,7 @@ static int create_new(struct fuse_req *req, struct creation *creation)
     const struct fuse_create_in *in = &req->args.create;
     struct fd_budget *budget = &req->server->budget;
     int flags = op_open_flags(req->server, in->flags) & ~O_TRUNC;
-    mode_t mode = masked(req, in->mode, in->umask) & 07777;
+    mode_t mode = in->mode & 07777;
     int dirfd;
     int error = inode_fd(req->thread, req->inode, &dirfd);
     if (!error)
@@ -133,7 +137,7 @@ static int create_new(struct fuse_req *req, struct creation *creation)
     if (error)
         return error;
 
-    error = become_requester(req, mode);
+    error = become_requester(req, mode, in->umask);
     if (!error) {
         if (creation->name)
             error = host_create(dirfd, creation->name, flags, mode, &creation->fd);

@@ -2,15 +2,18 @@
 /* SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR. */
 #include <errno.h>
 #include <linux/limits.h>
+#include <linux/xattr.h>
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "host_attr.h"
+#include "host_path.h"
 #include "host_xattr.h"
 #include "server.h"
 #include "xattrmap.h"
 
-#define ACL_ACCESS  "system.posix_acl_access"
-#define ACL_DEFAULT "system.posix_acl_default"
+#define ACL_ACCESS  XATTR_NAME_POSIX_ACL_ACCESS
+#define ACL_DEFAULT XATTR_NAME_POSIX_ACL_DEFAULT
 
 _Static_assert(FUSE_BUFFER_SIZE >= XATTR_SIZE_MAX && FUSE_BUFFER_SIZE >= XATTR_LIST_MAX,
                "any value and any list fits into the thread's buffer");
@@ -132,6 +135,25 @@ static int take_set_flags(struct fuse_req *req, uint32_t *ret_flags)
     return error;
 }
 
+/*
+ * An access list may change the group's rights, and so what S_ISGID stands for: the guest's kernel
+ * says whether the bit goes. The host would keep it for a file of our own group.
+ */
+static int set_acl(struct fuse_req *req, const struct attribute *attribute, int fd,
+                   const void *value, size_t size, int flags, bool kill_setgid)
+{
+    int error = host_cred_fsetid(&req->thread->cred, !kill_setgid);
+    if (!error)
+        error = host_xattr_set(fd, attribute->host, value, size, flags);
+    if (error || !kill_setgid)
+        return error;
+    struct statx attributes;
+    error = host_stat_fd(fd, &attributes);
+    if (!error && (attributes.stx_mode & S_ISGID))
+        error = host_chmod(fd, attributes.stx_mode & 07777 & ~S_ISGID);
+    return error;
+}
+
 int op_setxattr(struct fuse_req *req)
 {
     /* Copied: only the short form of the structure was filled. */
@@ -151,10 +173,12 @@ int op_setxattr(struct fuse_req *req)
     if (size > XATTR_SIZE_MAX)
         return -E2BIG;
     error = req_bytes(req, size, &value);
-    /* An access list may change the group's rights, and so what S_ISGID stands for. */
-    if (!error && strcmp(attribute.name, ACL_ACCESS) == 0)
-        error = host_cred_fsetid(&req->thread->cred, !(set_flags & FUSE_SETXATTR_ACL_KILL_SGID));
-    return error ? error : host_xattr_set(fd, attribute.host, value, size, (int)flags);
+    if (error)
+        return error;
+    if (strcmp(attribute.name, ACL_ACCESS) == 0)
+        return set_acl(req, &attribute, fd, value, size, (int)flags,
+                       set_flags & FUSE_SETXATTR_ACL_KILL_SGID);
+    return host_xattr_set(fd, attribute.host, value, size, (int)flags);
 }
 
 int op_removexattr(struct fuse_req *req)

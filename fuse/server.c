@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/xattr.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "host_xattr.h"
 #include "log.h"
 #include "scope.h"
+#include "xattrmap.h"
 
 /*
  * Descriptors that are not the guest's to use: sockets, memory, four for each of 64 queues, and
@@ -51,6 +54,42 @@ static int tables_init(struct fuse_server *server, int share_fd)
     return error;
 }
 
+/*
+ * ACLs are the host's to apply when a file is created: a file system without them, or rules that
+ * give them other names, would make them a pretence.
+ */
+static const char *why_no_acl(const struct fuse_server *server)
+{
+    char room[XATTRMAP_NAME_MAX];
+    const char *host = NULL;
+    size_t length;
+    const char *const names[] = {XATTR_NAME_POSIX_ACL_ACCESS, XATTR_NAME_POSIX_ACL_DEFAULT};
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+        if (xattrmap_to_host(server->settings->xattr_rules, names[i], room, &host) < 0 ||
+            host != names[i])
+            return "--xattrmap does not leave system.posix_acl_* alone: put :ok:all:system.posix_"
+                   "acl_:system.posix_acl_: first";
+    int error = host_xattr_get(server->share_fd, names[0], room, 0, &length);
+    return error == -EOPNOTSUPP ? "the shared directory's file system has none" : NULL;
+}
+
+static int acl_init(struct fuse_server *server)
+{
+    enum feature_mode wanted = server->settings->posix_acl;
+    if (wanted == FEATURE_NEVER)
+        return 0;
+    const char *why = why_no_acl(server);
+    server->acl_works = !why;
+    if (!why)
+        return 0;
+    if (wanted == FEATURE_AUTO) {
+        log_info("no POSIX ACLs for the guest: %s", why);
+        return 0;
+    }
+    log_error("--posix-acl=always: %s", why);
+    return -EOPNOTSUPP;
+}
+
 int fuse_server_new(const struct settings *settings, const struct fuse_server_fds *fds,
                     struct fuse_server **ret_server)
 {
@@ -75,6 +114,10 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
                      "and a file system with file handles)"
                    : "the state tables";
         error = tables_init(server, share);
+    }
+    if (!error) {
+        what = "POSIX ACLs";
+        error = acl_init(server);
     }
     if (error) {
         log_error("cannot set up %s: %s", what, strerror(-error));
@@ -154,6 +197,7 @@ void fuse_thread_free(struct fuse_thread *thread)
         return;
     counters_leave(&thread->server->counters, &thread->counters);
     epoch_slot_put(thread->epoch);
+    host_cred_umask(&thread->cred, 0);
     free(thread->tail);
     free(thread->buffer);
     free(thread);

@@ -35,6 +35,7 @@ struct fuse_server {
     struct locks *locks;
     struct session session;
     struct counters_list counters;
+    bool acl_works;  /* the share has POSIX ACLs, and --posix-acl wants them */
     struct dax *dax; /* NULL: no window was asked for */
 };
 

@@ -20,9 +20,13 @@
 /* Without MAX_PAGES (before 7.28) a request has 32 pages. */
 #define MAX_WRITE_WITHOUT_MAX_PAGES (32 * PAGE_BYTES)
 
+/* All of them, or an ACL would not mean what it means on the host. */
+#define ACL_FLAGS                   ((uint64_t)(FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT))
+
 /* What we would like to use, whatever the guest can. */
-static uint64_t wanted_flags(const struct settings *settings, uint32_t minor)
+static uint64_t wanted_flags(const struct fuse_server *server, uint32_t minor)
 {
+    const struct settings *settings = server->settings;
     uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
                      FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_HAS_IOCTL_DIR |
                      FUSE_EXPORT_SUPPORT | cachepol_init_flags(settings, minor);
@@ -30,6 +34,8 @@ static uint64_t wanted_flags(const struct settings *settings, uint32_t minor)
         flags |= FUSE_SUBMOUNTS;
     if (settings->killpriv_v2)
         flags |= FUSE_HANDLE_KILLPRIV_V2;
+    if (server->acl_works)
+        flags |= ACL_FLAGS;
     if (settings->allow_mmap)
         flags |= FUSE_ABI_DIRECT_IO_ALLOW_MMAP;
     if (settings->posix_lock)
@@ -64,6 +70,22 @@ static uint32_t new_salt(void)
     return salt;
 }
 
+/*
+ * Takes flags back that the guest has only a part of. Returns 0, or -EPROTO after a line in the log
+ * if there is something that the guest must have.
+ */
+static int settle_flags(const struct fuse_server *server, uint64_t *flags)
+{
+    if ((*flags & ACL_FLAGS) == ACL_FLAGS)
+        return 0;
+    *flags &= ~ACL_FLAGS;
+    if (server->settings->posix_acl != FEATURE_ALWAYS)
+        return 0;
+    log_limited(LOG_LEVEL_ERROR, "--posix-acl=always: the guest cannot use POSIX ACLs; with "
+                                 "--posix-acl=auto it is served all the same");
+    return -EPROTO;
+}
+
 int op_init(struct fuse_req *req)
 {
     struct fuse_server *server = req->server;
@@ -87,7 +109,10 @@ int op_init(struct fuse_req *req)
     /* A guest that restarts without DESTROY: whatever it knew, it knows no more. */
     session_end(req->thread, false);
     uint64_t flags = ((uint64_t)in.flags2 << 32 | in.flags) &
-                     (wanted_flags(server->settings, in.minor) | dax_init_flags(server));
+                     (wanted_flags(server, in.minor) | dax_init_flags(server));
+    int error = settle_flags(server, &flags);
+    if (error)
+        return error;
     struct session *session = &server->session;
     uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
@@ -106,7 +131,7 @@ int op_init(struct fuse_req *req)
         .time_gran = 1,
         .map_alignment = flags & FUSE_MAP_ALIGNMENT ? DAX_RANGE_SHIFT : 0,
     };
-    int error = req_reply(req, out);
+    error = req_reply(req, out);
     if (error)
         return error;
     janitor_start(server->janitor);

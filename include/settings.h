@@ -18,6 +18,8 @@ enum cache_mode { CACHE_NEVER, CACHE_METADATA, CACHE_AUTO, CACHE_ALWAYS };
 enum sandbox_mode { SANDBOX_NAMESPACE, SANDBOX_CHROOT, SANDBOX_NONE };
 enum seccomp_mode { SECCOMP_KILL, SECCOMP_LOG, SECCOMP_TRAP, SECCOMP_NONE };
 enum file_handles_mode { FILE_HANDLES_NEVER, FILE_HANDLES_PREFER, FILE_HANDLES_MANDATORY };
+/* What is never offered, offered where it can work, or must work. */
+enum feature_mode { FEATURE_NEVER, FEATURE_AUTO, FEATURE_ALWAYS };
 enum dax_mode { DAX_AUTO, DAX_ALWAYS, DAX_NEVER };
 enum dax_protocol { DAX_PROTOCOL_AUTO, DAX_PROTOCOL_SHMEM, DAX_PROTOCOL_FS_MAP };
 
@@ -54,7 +56,8 @@ struct settings {
     enum file_handles_mode file_handles;
     bool xattr;
     struct xattr_rules *xattr_rules; /* how names differ on the host; NULL: they do not */
-    unsigned xattr_presets;          /* of --xattr-preset, which are then rules */
+    enum feature_mode posix_acl;
+    unsigned xattr_presets; /* of --xattr-preset, which are then rules */
     bool readonly;
     bool announce_submounts;
     bool readdirplus;

@@ -93,8 +93,7 @@ static const struct attempt wrong[] = {
     {{"--uid-map=:0:9:5:", "--uid-map=:4:99:1:"}, OPTIONS_WRONG, "overlaps"},
     {{"--gid-map=:0:9:5:", "--gid-map=:8:13:1:"}, OPTIONS_WRONG, "overlaps"},
     {{REQUIRED, "--sandbox=none", "--uid-map=:0:0:1:"}, OPTIONS_WRONG, "--sandbox=namespace"},
-    {{"--posix-acl"}, OPTIONS_WRONG, "--posix-acl is not supported yet"},
-    {{"--posix-acl=auto"}, OPTIONS_WRONG, "say =never"},
+    {{"--posix-acl=on"}, OPTIONS_WRONG, "--posix-acl: 'on' is not one of never, auto or always"},
     {{"--security-label"}, OPTIONS_WRONG, "--security-label is not supported yet"},
     {{"--xattrmap"}, OPTIONS_WRONG, "--xattrmap needs a value: rules"},
     {{"--xattrmap="}, OPTIONS_WRONG, "--xattrmap: no rule: write for example :map::user.vir"},
@@ -116,7 +115,7 @@ static const struct attempt wrong[] = {
     {{"-o", "source"}, OPTIONS_WRONG, "-o source needs a value"},
     {{"-o", "cache=never,cache=some"}, OPTIONS_WRONG, "'some' is not one of"},
     {{"-o", "flock=1"}, OPTIONS_WRONG, "-o flock takes no value"},
-    {{"-o", "posix_acl"}, OPTIONS_WRONG, "not supported yet"},
+    {{"-o", "posix_acl=auto"}, OPTIONS_WRONG, "-o posix_acl takes no value, got 'auto'"},
     {{"-o", "timeout"}, OPTIONS_WRONG, "-o timeout needs a value: timeout=seconds"},
     {{"-o", "timeout=x"}, OPTIONS_WRONG, "-o timeout: 'x' is not a number of seconds from 0"},
     {{"--attr-timeout="}, OPTIONS_WRONG, "is not a number of seconds"},
@@ -228,6 +227,24 @@ static void values_are_read(void)
     CHECK_EQ(PARSE("--shared-dir=/s", "--socket=/old"), OPTIONS_SERVE);
     CHECK(!strcmp(settings.socket_path, "/old"));
     CHECK_EQ(PARSE(REQUIRED, "--posix-acl=never", "--security-label=never"), OPTIONS_SERVE);
+}
+
+static void features_are_negotiated(void)
+{
+    CHECK_EQ(PARSE(REQUIRED), OPTIONS_SERVE);
+    CHECK_EQ(settings.posix_acl, FEATURE_NEVER);
+    CHECK(!settings.xattr);
+    CHECK_EQ(PARSE(REQUIRED, "--posix-acl"), OPTIONS_SERVE);
+    CHECK_EQ(settings.posix_acl, FEATURE_ALWAYS);
+    CHECK(settings.xattr);
+    CHECK_EQ(PARSE(REQUIRED, "--posix-acl", "--posix-acl=auto"), OPTIONS_SERVE);
+    CHECK_EQ(settings.posix_acl, FEATURE_AUTO);
+    CHECK(settings.xattr);
+    CHECK_EQ(PARSE(REQUIRED, "-o", "posix_acl"), OPTIONS_SERVE);
+    CHECK_EQ(settings.posix_acl, FEATURE_ALWAYS);
+    CHECK_EQ(PARSE(REQUIRED, "-o", "posix_acl,no_posix_acl"), OPTIONS_SERVE);
+    CHECK_EQ(settings.posix_acl, FEATURE_NEVER);
+    CHECK(!settings.xattr);
 }
 
 static void sizes_are_read(void)
@@ -441,6 +458,7 @@ int main(void)
     RUN(flags_set_and_clear);
     RUN(the_last_one_wins);
     RUN(values_are_read);
+    RUN(features_are_negotiated);
     RUN(sizes_are_read);
     RUN(seconds_are_read);
     RUN(modcaps_are_sets);

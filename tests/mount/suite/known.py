@@ -55,6 +55,10 @@ def _drops_linux_immutable(context):
     return not context.has("--modcaps=+linux_immutable")
 
 
+def _without_acl(context):
+    return not any(option.startswith("--posix-acl") for option in context.options)
+
+
 KNOWN = [
     Known("Linux's FUSE client keeps a file's attributes over a change of its flags (chattr): the new "
           "ctime shows when they expire",
@@ -65,9 +69,8 @@ KNOWN = [
     Known("project ids are how the host limits a share: a guest may not change them, as if it were in "
           "a user namespace",
           line=r"^(project|inherit): EINVAL$|^get: ", case="flags_project"),
-    Known("no POSIX ACL negotiated: the client answers for system.posix_acl_* itself; comes with "
-          "the issue on semantics",
-          line=r"^acl missing: ", case="xattr_name_spaces"),
+    Known("without --posix-acl the client answers for system.posix_acl_* itself",
+          line=r"^acl missing: ", case="xattr_name_spaces", when=_without_acl),
     Known("Linux's FUSE client refuses FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE by itself",
           line=r"^(collapse|insert|read 'f'|stat 'f'): |^b'f' ", case="fallocate_collapse_insert"),
     Known("without --killpriv-v2 the guest clears set-id bits, and Linux's FUSE client forgets "

@@ -25,6 +25,10 @@ class Case:
         self.function, self.worlds, self.tags = function, in_worlds, tags
         self.name = function.__name__
 
+    def fits(self, context):
+        """Cases that need an option say so by a tag."""
+        return "acl" not in self.tags or any(o.startswith("--posix-acl") for o in context.options)
+
 
 def case(worlds=worlds.NAMES, tags=()):
     """Registers a case: function(recorder), run in an empty folder of its own."""
@@ -131,7 +135,7 @@ def run_stand(base, root, fs, world_name, cases, tally, options=(), mount_option
         stand = Stand(base, root, world, options, mount_options)
         with stand:
             for this in cases:
-                if world_name in this.worlds:
+                if world_name in this.worlds and this.fits(context):
                     run_case(stand, context, this, tally)
                     if not stand.alive():
                         logs = "".join(stand.log(name) for name in stand.logs)
