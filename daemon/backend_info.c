@@ -5,10 +5,11 @@
 
 /*
  * separate-options: libvirt then passes --shared-dir and its kind instead of -o source=.
- * posix-acl-negotiation-mode: --posix-acl takes a value, which Incus looks for.
+ * ...-negotiation-mode: --posix-acl and --security-label take a value, which Incus looks for.
  */
 static const char *const features[] = {
     "posix-acl-negotiation-mode",
+    "security-label-negotiation-mode",
     "separate-options",
 };
 

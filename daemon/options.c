@@ -157,7 +157,8 @@ static int check_together(struct options_parser *parser)
         return options_fail(parser, "--uid-map and --gid-map need --sandbox=namespace");
     if (options_finish_xattr_rules(parser))
         return -EINVAL;
-    settings->xattr |= settings->xattr_rules || settings->posix_acl != FEATURE_NEVER;
+    settings->xattr |= settings->xattr_rules || settings->posix_acl != FEATURE_NEVER ||
+                       settings->security_label != FEATURE_NEVER;
     if (!settings->request_queues)
         settings->request_queues = settings->tag ? 1 : REQUEST_QUEUES_MAX;
     if (settings->thread_pool_size > THREAD_POOL_MAX) {

@@ -83,12 +83,6 @@ static const struct option_choice log_level_choices[] = {
     {NULL, 0, false},
 };
 
-/* The values that switch a feature off which is not there yet; all others are refused. */
-static const struct option_choice never_choices[] = {
-    {"never", 0, false},
-    {NULL, 0, false},
-};
-
 static const struct option_choice migration_mode_choices[] = {
     {"find-paths", 0, false},
     {"file-handles", 0, false},
@@ -278,6 +272,20 @@ const struct option_row option_rows[] = {
             "Let the guest use POSIX access control lists: its kernel follows and sets them, new "
             "files inherit those of their directory. Turns --xattr on. auto: if the share's "
             "file system has them and the guest can. always: or else nothing is served.",
+    },
+    {
+        .name = "security-label",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_OPTIONAL,
+        .metavar = "when",
+        .default_text = "never; without a value always",
+        .apply = apply_feature,
+        FIELD(security_label),
+        .choices = feature_choices,
+        .help = "Take the labels that a guest with SELinux or the like has for new files, and set "
+                "them in the same request. Turns --xattr on. auto: if the guest has such labels; a "
+                "file that cannot have one on the host is made without. always: a guest without "
+                "them is not served, and such a file not made. See --xattr-preset=selinux.",
     },
     {
         .name = "readonly",
@@ -656,15 +664,6 @@ const struct option_row option_rows[] = {
     },
 
     /* Known, but not there yet: refused, unless the value says "off", where a guest could tell. */
-    {
-        .name = "security-label",
-        .section = SECTION_LATER,
-        .argument = ARGUMENT_OPTIONAL,
-        .metavar = "when",
-        .apply = apply_later,
-        .choices = never_choices,
-        .help = "SELinux labels of new files. Only never is accepted.",
-    },
     {
         .name = "translate-uid",
         .section = SECTION_LATER,

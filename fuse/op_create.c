@@ -8,6 +8,7 @@
 
 #include "host_dir.h"
 #include "host_path.h"
+#include "labels.h"
 #include "op_lookup.h"
 #include "op_open.h"
 #include "scope.h"
@@ -44,12 +45,22 @@ static void become_server(struct fuse_req *req)
     host_cred_restore(&req->thread->cred, req->header.uid, req->header.gid);
 }
 
+/* What follows the names of a request that makes a file; nothing is made yet. */
+static int take_extensions(struct fuse_req *req, struct wire_ext *ret_ext)
+{
+    int error = req_extensions(req, ret_ext);
+    return error ? error : labels_check(req, ret_ext);
+}
+
 int op_mknod(struct fuse_req *req)
 {
     const struct fuse_mknod_in *in = &req->args.mknod;
     const char *name;
+    struct wire_ext ext;
     int dirfd;
     int error = op_name_in_parent(req, &name, &dirfd);
+    if (!error)
+        error = take_extensions(req, &ext);
     if (error)
         return error;
     mode_t mode = in->mode & (S_IFMT | 07777);
@@ -58,6 +69,8 @@ int op_mknod(struct fuse_req *req)
         return error;
     error = host_mknod(dirfd, name, mode, in->rdev);
     become_server(req);
+    if (!error)
+        error = labels_set_name(req, dirfd, name, mode & S_IFMT ? mode : mode | S_IFREG, &ext);
     return error ? error : op_reply_entry(req, name);
 }
 
@@ -65,8 +78,11 @@ int op_mkdir(struct fuse_req *req)
 {
     const struct fuse_mkdir_in *in = &req->args.mkdir;
     const char *name;
+    struct wire_ext ext;
     int dirfd;
     int error = op_name_in_parent(req, &name, &dirfd);
+    if (!error)
+        error = take_extensions(req, &ext);
     if (error)
         return error;
     mode_t mode = in->mode & 01777;
@@ -75,6 +91,8 @@ int op_mkdir(struct fuse_req *req)
         return error;
     error = host_mkdir(dirfd, name, mode);
     become_server(req);
+    if (!error)
+        error = labels_set_name(req, dirfd, name, S_IFDIR, &ext);
     return error ? error : op_reply_entry(req, name);
 }
 
@@ -82,16 +100,21 @@ int op_symlink(struct fuse_req *req)
 {
     const char *name;
     const char *target;
+    struct wire_ext ext;
     int dirfd;
     int error = op_name_in_parent(req, &name, &dirfd);
     if (!error)
         error = req_string(req, &target);
+    if (!error)
+        error = take_extensions(req, &ext);
     if (!error)
         error = become_requester(req, 0, 0);
     if (error)
         return error;
     error = host_symlink(dirfd, name, target);
     become_server(req);
+    if (!error)
+        error = labels_set_name(req, dirfd, name, S_IFLNK, &ext);
     return error ? error : op_reply_entry(req, name);
 }
 
@@ -117,21 +140,66 @@ int op_link(struct fuse_req *req)
 /* What CREATE or TMPFILE has got hold of on its way to the reply. */
 struct creation {
     const char *name; /* NULL: a file without one */
-    int fd;           /* the new file, counted in the budget; -1: there was one before us */
+    struct wire_ext ext;
+    bool nameless; /* it was made without a name, and has to get one */
+    int fd;        /* the new file, counted in the budget; -1: there was one before us */
     struct inode *inode;
     struct statx attributes;
     bool submount;
     uint64_t fh;
 };
 
+/*
+ * A file with labels gets its name when it has them, so that nobody sees it without. Where the file
+ * system has no nameless files it is made as the others are, and goes again if it cannot be
+ * labelled.
+ */
+static int make_file(struct fuse_req *req, int dirfd, int flags, mode_t mode,
+                     struct creation *creation)
+{
+    const struct fuse_create_in *in = &req->args.create;
+    if (!creation->name)
+        return host_create_nameless(dirfd, flags | (int)(in->flags & O_EXCL), mode, &creation->fd);
+    if (creation->ext.secctx_count) {
+        int error = host_create_nameless(dirfd, (flags & ~O_ACCMODE) | O_RDWR, mode, &creation->fd);
+        creation->nameless = !error;
+        if (error != -EOPNOTSUPP)
+            return error;
+    }
+    return host_create(dirfd, creation->name, flags, mode, &creation->fd);
+}
+
+/* Gives what make_file() made its labels, its name if it has to get one, and the flags asked for.
+ */
+static int finish_file(struct fuse_req *req, int dirfd, int flags, struct creation *creation)
+{
+    int error = labels_set(req, creation->fd, S_IFREG, &creation->ext);
+    if (!creation->nameless) {
+        if (error && creation->name)
+            host_unlink(dirfd, creation->name);
+        return error;
+    }
+    if (!error)
+        error = host_link(creation->fd, dirfd, creation->name);
+    if (error || (flags & O_ACCMODE) == O_RDWR)
+        return error;
+    autoclose int first = creation->fd;
+    creation->fd = -1;
+    error = host_reopen(first, flags, &creation->fd);
+    if (error)
+        host_unlink(dirfd, creation->name);
+    return error;
+}
+
 static int create_new(struct fuse_req *req, struct creation *creation)
 {
     const struct fuse_create_in *in = &req->args.create;
-    struct fd_budget *budget = &req->server->budget;
     int flags = op_open_flags(req->server, in->flags) & ~O_TRUNC;
     mode_t mode = in->mode & 07777;
     int dirfd;
-    int error = inode_fd(req->thread, req->inode, &dirfd);
+    int error = take_extensions(req, &creation->ext);
+    if (!error)
+        error = inode_fd(req->thread, req->inode, &dirfd);
     if (!error)
         error = inode_budget_take(req->server);
     if (error)
@@ -139,14 +207,16 @@ static int create_new(struct fuse_req *req, struct creation *creation)
 
     error = become_requester(req, mode, in->umask);
     if (!error) {
-        if (creation->name)
-            error = host_create(dirfd, creation->name, flags, mode, &creation->fd);
-        else
-            error = host_create_nameless(dirfd, flags | (in->flags & O_EXCL), mode, &creation->fd);
+        error = make_file(req, dirfd, flags, mode, creation);
         become_server(req);
     }
-    if (error)
-        fd_budget_give(budget);
+    if (!error)
+        error = finish_file(req, dirfd, flags, creation);
+    if (!error)
+        return 0;
+    scope_close(&creation->fd);
+    creation->fd = -1;
+    fd_budget_give(&req->server->budget);
     return error;
 }
 

@@ -9,6 +9,7 @@
 #include "host_attr.h"
 #include "host_path.h"
 #include "host_xattr.h"
+#include "labels.h"
 #include "server.h"
 #include "xattrmap.h"
 
@@ -178,7 +179,8 @@ int op_setxattr(struct fuse_req *req)
     if (strcmp(attribute.name, ACL_ACCESS) == 0)
         return set_acl(req, &attribute, fd, value, size, (int)flags,
                        set_flags & FUSE_SETXATTR_ACL_KILL_SGID);
-    return host_xattr_set(fd, attribute.host, value, size, (int)flags);
+    return labels_errno(attribute.name,
+                        host_xattr_set(fd, attribute.host, value, size, (int)flags));
 }
 
 int op_removexattr(struct fuse_req *req)

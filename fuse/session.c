@@ -34,6 +34,8 @@ static uint64_t wanted_flags(const struct fuse_server *server, uint32_t minor)
         flags |= FUSE_SUBMOUNTS;
     if (settings->killpriv_v2)
         flags |= FUSE_HANDLE_KILLPRIV_V2;
+    if (settings->security_label != FEATURE_NEVER)
+        flags |= FUSE_SECURITY_CTX;
     if (server->acl_works)
         flags |= ACL_FLAGS;
     if (settings->allow_mmap)
@@ -74,15 +76,23 @@ static uint32_t new_salt(void)
  * Takes flags back that the guest has only a part of. Returns 0, or -EPROTO after a line in the log
  * if there is something that the guest must have.
  */
-static int settle_flags(const struct fuse_server *server, uint64_t *flags)
+static int settle_flags(const struct settings *settings, uint64_t *flags)
 {
-    if ((*flags & ACL_FLAGS) == ACL_FLAGS)
+    const char *missing = NULL;
+    if ((*flags & ACL_FLAGS) != ACL_FLAGS) {
+        *flags &= ~ACL_FLAGS;
+        if (settings->posix_acl == FEATURE_ALWAYS)
+            missing = "posix-acl";
+    }
+    if (!(*flags & FUSE_SECURITY_CTX) && settings->security_label == FEATURE_ALWAYS)
+        missing = "security-label";
+    if (!missing)
         return 0;
-    *flags &= ~ACL_FLAGS;
-    if (server->settings->posix_acl != FEATURE_ALWAYS)
-        return 0;
-    log_limited(LOG_LEVEL_ERROR, "--posix-acl=always: the guest cannot use POSIX ACLs; with "
-                                 "--posix-acl=auto it is served all the same");
+    log_limited(
+        LOG_LEVEL_ERROR,
+        "--%s=always: the guest's kernel cannot do that; with --%s=auto it is served all the "
+        "same",
+        missing, missing);
     return -EPROTO;
 }
 
@@ -110,7 +120,7 @@ int op_init(struct fuse_req *req)
     session_end(req->thread, false);
     uint64_t flags = ((uint64_t)in.flags2 << 32 | in.flags) &
                      (wanted_flags(server, in.minor) | dax_init_flags(server));
-    int error = settle_flags(server, &flags);
+    int error = settle_flags(server->settings, &flags);
     if (error)
         return error;
     struct session *session = &server->session;

@@ -57,6 +57,7 @@ struct settings {
     bool xattr;
     struct xattr_rules *xattr_rules; /* how names differ on the host; NULL: they do not */
     enum feature_mode posix_acl;
+    enum feature_mode security_label;
     unsigned xattr_presets; /* of --xattr-preset, which are then rules */
     bool readonly;
     bool announce_submounts;

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What INIT makes of --posix-acl, and what the guest's kernel then leaves to us. Needs root and a
+ * What INIT makes of --posix-acl and --security-label, and what the guest's kernel then leaves to
+ * us. Labels come from no kernel without SELinux: here is where they are tried. Needs root and a
  * /tmp with ACLs.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/xattr.h>
+#include <linux/securebits.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fuse_guest.h"
 #include "test.h"
+#include "xattr_rules.h"
 
 #define ROOT      FUSE_ROOT_ID
 #define ACL_FLAGS (FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT)
@@ -151,11 +155,241 @@ static void setgid_goes_when_asked(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+/* A request's labels, as Linux puts them behind the names. */
+struct labels {
+    uint8_t bytes[1024];
+    size_t length;
+    unsigned count;
+};
+
+static void add_label(struct labels *labels, const char *name, const char *value)
+{
+    struct fuse_secctx_header header;
+    struct fuse_secctx secctx = {.size = (uint32_t)strlen(value)};
+    if (labels->length == 0)
+        labels->length = sizeof(header);
+    memcpy(labels->bytes + labels->length, &secctx, sizeof(secctx));
+    labels->length += sizeof(secctx);
+    memcpy(labels->bytes + labels->length, name, strlen(name) + 1);
+    labels->length += strlen(name) + 1;
+    memcpy(labels->bytes + labels->length, value, strlen(value));
+    labels->length = (labels->length + strlen(value) + 7) & ~(size_t)7;
+    header.size = (uint32_t)labels->length;
+    header.nr_secctx = ++labels->count;
+    memcpy(labels->bytes, &header, sizeof(header));
+}
+
+#define SELINUX XATTR_SECURITY_PREFIX "selinux"
+#define VALUE   "system_u:object_r:etc_t:s0"
+
+static int make(struct guest *guest, mode_t type, const char *name, const struct labels *labels)
+{
+    uint8_t bytes[2048];
+    size_t length = 0;
+    uint32_t opcode = FUSE_CREATE;
+#define PUT(from, size) (memcpy(bytes + length, from, size), length += (size))
+    if (S_ISDIR(type)) {
+        struct fuse_mkdir_in in = {.mode = 0755};
+        opcode = FUSE_MKDIR;
+        PUT(&in, sizeof(in));
+    } else if (S_ISREG(type)) {
+        struct fuse_create_in in = {.flags = O_CREAT | O_RDONLY, .mode = S_IFREG | 0644};
+        PUT(&in, sizeof(in));
+    } else if (!S_ISLNK(type)) {
+        struct fuse_mknod_in in = {.mode = type | 0644};
+        opcode = FUSE_MKNOD;
+        PUT(&in, sizeof(in));
+    }
+    PUT(name, strlen(name) + 1);
+    if (S_ISLNK(type)) {
+        opcode = FUSE_SYMLINK;
+        PUT("target", sizeof("target"));
+    }
+    PUT(labels->bytes, labels->length);
+#undef PUT
+    return guest_call(guest, opcode, ROOT, bytes, length, NULL, 0, 4096);
+}
+
+static void begin_with_labels(struct guest *guest, enum feature_mode mode,
+                              struct xattr_rules *rules)
+{
+    guest_prepare(guest);
+    guest->settings.security_label = mode;
+    guest->settings.xattr_rules = rules;
+    guest->init_flags |= FUSE_SECURITY_CTX | FUSE_INIT_EXT;
+    guest_start(guest);
+}
+
+static bool is_labelled(const struct guest *guest, const char *file, const char *name,
+                        const char *value)
+{
+    char got[100] = "";
+    ssize_t length = lgetxattr(guest_path(guest, file), name, got, sizeof(got));
+    return length == (ssize_t)strlen(value) && memcmp(got, value, (size_t)length) == 0;
+}
+
+static bool exists(const struct guest *guest, const char *name)
+{
+    struct stat st;
+    return lstat(guest_path(guest, name), &st) == 0;
+}
+
+static const struct {
+    const char *name;
+    mode_t type;
+} kinds[] = {
+    {"file", S_IFREG}, {"dir", S_IFDIR}, {"link", S_IFLNK}, {"fifo", S_IFIFO}, {"device", S_IFCHR},
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Several labels on one file, for every kind of it; who makes it again is told that it is there. */
+static void labels_are_set(void)
+{
+    struct guest guest;
+    struct labels labels = {.length = 0};
+    add_label(&labels, SELINUX, VALUE);
+    add_label(&labels, XATTR_SECURITY_PREFIX "SMACK64", "_");
+    begin_with_labels(&guest, FEATURE_ALWAYS, NULL);
+    guest.uid = 1000;
+    guest.gid = 2000;
+    for (unsigned i = 0; i < KINDS; i++) {
+        CHECK_EQ(make(&guest, kinds[i].type, kinds[i].name, &labels), 0);
+        CHECK(is_labelled(&guest, kinds[i].name, SELINUX, VALUE));
+        CHECK(is_labelled(&guest, kinds[i].name, XATTR_SECURITY_PREFIX "SMACK64", "_"));
+        CHECK_EQ(guest_host_stat(&guest, kinds[i].name).st_nlink, S_ISDIR(kinds[i].type) ? 2 : 1);
+        if (!S_ISLNK(kinds[i].type))
+            CHECK_EQ(guest_host_stat(&guest, kinds[i].name).st_uid, 1000);
+        CHECK_EQ(make(&guest, kinds[i].type, kinds[i].name, &labels),
+                 S_ISREG(kinds[i].type) ? 0 : -EEXIST);
+    }
+    /* What CREATE opened is open for what was asked for. */
+    uint64_t node = guest_lookup(&guest, "file"), fh;
+    CHECK_EQ(unlink(guest_path(&guest, "file")), 0);
+    CHECK_EQ(make(&guest, S_IFREG, "file", &labels), 0);
+    fh = ((struct fuse_open_out *)(guest.body + sizeof(struct fuse_entry_out)))->fh;
+    node = BODY(fuse_entry_out)->nodeid;
+    CHECK_EQ(guest_write(&guest, node, fh, 0, "x", 1, 0, 0), -EBADF);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+static struct xattr_rules user_rules(enum xattr_rule_type type)
+{
+    struct xattr_rules rules = {.count = 1};
+    rules.rules[0] = (struct xattr_rule){.type = type,
+                                         .client = true,
+                                         .server = true,
+                                         .key = "",
+                                         .host = "user.virtiofs.",
+                                         .prepend = "user.virtiofs."};
+    return rules;
+}
+
+/* As user.* attributes: links and special files have no place for them, and are made all the same.
+ */
+static void labels_take_other_names(void)
+{
+    struct guest guest;
+    struct xattr_rules rules = user_rules(XATTR_RULE_PREFIX);
+    struct labels labels = {.length = 0};
+    add_label(&labels, SELINUX, VALUE);
+    begin_with_labels(&guest, FEATURE_ALWAYS, &rules);
+    for (unsigned i = 0; i < KINDS; i++) {
+        bool keeps = S_ISREG(kinds[i].type) || S_ISDIR(kinds[i].type);
+        CHECK_EQ(make(&guest, kinds[i].type, kinds[i].name, &labels), 0);
+        CHECK(exists(&guest, kinds[i].name));
+        CHECK_EQ(is_labelled(&guest, kinds[i].name, "user.virtiofs." SELINUX, VALUE), keeps);
+        CHECK(!is_labelled(&guest, kinds[i].name, SELINUX, VALUE));
+    }
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* What cannot be labelled is not made with always, and made without with auto. */
+static void refused_labels(void)
+{
+    static const struct {
+        enum feature_mode mode;
+        enum xattr_rule_type rule;
+        const char *name;
+        int error;
+    } rows[] = {
+        {FEATURE_ALWAYS, XATTR_RULE_BAD, SELINUX, -EPERM},
+        {FEATURE_AUTO, XATTR_RULE_BAD, SELINUX, -EPERM},
+        {FEATURE_ALWAYS, XATTR_RULE_UNSUPPORTED, SELINUX, -EOPNOTSUPP},
+        {FEATURE_AUTO, XATTR_RULE_UNSUPPORTED, SELINUX, 0},
+        {FEATURE_AUTO, XATTR_RULE_PREFIX, "user.x", -EINVAL},
+        {FEATURE_AUTO, XATTR_RULE_PREFIX, XATTR_NAME_POSIX_ACL_ACCESS, -EINVAL},
+        {FEATURE_AUTO, XATTR_RULE_PREFIX, XATTR_NAME_CAPS, -EINVAL},
+    };
+    for (unsigned row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+        struct guest guest;
+        struct xattr_rules rules = user_rules(rows[row].rule);
+        struct labels labels = {.length = 0};
+        add_label(&labels, rows[row].name, VALUE);
+        begin_with_labels(&guest, rows[row].mode, &rules);
+        for (unsigned i = 0; i < KINDS; i++) {
+            CHECK_EQ(make(&guest, kinds[i].type, kinds[i].name, &labels), rows[row].error);
+            CHECK_EQ(exists(&guest, kinds[i].name), rows[row].error == 0);
+        }
+        CHECK_EQ(guest_end(&guest), 0);
+    }
+}
+
+/* The host says no only when the file is there: nothing of it may be left. */
+static void undone_when_the_host_refuses(void)
+{
+    for (enum feature_mode mode = FEATURE_AUTO; mode <= FEATURE_ALWAYS; mode++) {
+        struct guest guest;
+        struct xattr_rules rules = user_rules(XATTR_RULE_PREFIX);
+        /* A name space that no file system has. */
+        rules.rules[0].prepend = rules.rules[0].host = "nowhere.";
+        struct labels labels = {.length = 0};
+        add_label(&labels, SELINUX, VALUE);
+        begin_with_labels(&guest, mode, &rules);
+        for (unsigned i = 0; i < KINDS; i++) {
+            bool made = mode == FEATURE_AUTO;
+            CHECK_EQ(make(&guest, kinds[i].type, kinds[i].name, &labels), made ? 0 : -EOPNOTSUPP);
+            CHECK_EQ(exists(&guest, kinds[i].name), made);
+        }
+        CHECK_EQ(guest_end(&guest), 0);
+    }
+}
+
+static void labels_are_negotiated(void)
+{
+    static const struct {
+        enum feature_mode mode;
+        bool offered;
+        bool taken;
+        int error;
+    } rows[] = {
+        {FEATURE_NEVER, true, false, 0},         {FEATURE_AUTO, true, true, 0},
+        {FEATURE_AUTO, false, false, 0},         {FEATURE_ALWAYS, true, true, 0},
+        {FEATURE_ALWAYS, false, false, -EPROTO},
+    };
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct guest guest;
+        int error;
+        begin_with_labels(&guest, rows[i].mode, NULL);
+        uint64_t flags = init_reply(&guest, rows[i].offered ? FUSE_SECURITY_CTX : 0, &error);
+        CHECK_EQ((flags & FUSE_SECURITY_CTX) != 0, rows[i].taken);
+        CHECK_EQ(error, rows[i].error);
+        CHECK_EQ(guest_end(&guest), 0);
+    }
+}
+
 int main(void)
 {
     umask(0);
+    /* As the sandbox does it: changing the user keeps the capabilities. */
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
+        return 1;
     RUN(acl_is_all_or_nothing);
     RUN(umask_follows_the_request);
     RUN(setgid_goes_when_asked);
+    RUN(labels_are_negotiated);
+    RUN(labels_are_set);
+    RUN(labels_take_other_names);
+    RUN(refused_labels);
+    RUN(undone_when_the_host_refuses);
     return test_result();
 }

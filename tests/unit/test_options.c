@@ -94,7 +94,7 @@ static const struct attempt wrong[] = {
     {{"--gid-map=:0:9:5:", "--gid-map=:8:13:1:"}, OPTIONS_WRONG, "overlaps"},
     {{REQUIRED, "--sandbox=none", "--uid-map=:0:0:1:"}, OPTIONS_WRONG, "--sandbox=namespace"},
     {{"--posix-acl=on"}, OPTIONS_WRONG, "--posix-acl: 'on' is not one of never, auto or always"},
-    {{"--security-label"}, OPTIONS_WRONG, "--security-label is not supported yet"},
+    {{"--security-label="}, OPTIONS_WRONG, "'' is not one of never, auto or always"},
     {{"--xattrmap"}, OPTIONS_WRONG, "--xattrmap needs a value: rules"},
     {{"--xattrmap="}, OPTIONS_WRONG, "--xattrmap: no rule: write for example :map::user.vir"},
     {{"--xattrmap=  :prefx:all:a.:b.:"}, OPTIONS_WRONG, "character 4: 'prefx' is not one of pref"},
@@ -245,6 +245,11 @@ static void features_are_negotiated(void)
     CHECK_EQ(PARSE(REQUIRED, "-o", "posix_acl,no_posix_acl"), OPTIONS_SERVE);
     CHECK_EQ(settings.posix_acl, FEATURE_NEVER);
     CHECK(!settings.xattr);
+    CHECK_EQ(PARSE(REQUIRED, "--security-label=auto"), OPTIONS_SERVE);
+    CHECK_EQ(settings.security_label, FEATURE_AUTO);
+    CHECK(settings.xattr);
+    CHECK_EQ(PARSE(REQUIRED, "-osecurity_label"), OPTIONS_SERVE);
+    CHECK_EQ(settings.security_label, FEATURE_ALWAYS);
 }
 
 static void sizes_are_read(void)
