@@ -42,6 +42,7 @@ static void set_defaults(struct settings *settings)
         .file_handles = FILE_HANDLES_PREFER,
         .announce_submounts = true,
         .readdirplus = true,
+        .killpriv_v2 = FEATURE_AUTO,
         .dax_min_size = UINT64_C(256) << 10,
         .sandbox = SANDBOX_NAMESPACE,
         .seccomp = SECCOMP_KILL,

@@ -115,6 +115,14 @@ int apply_choice(struct options_parser *parser, const struct option_row *row, co
     return 0;
 }
 
+int apply_feature_flag(struct options_parser *parser, const struct option_row *row,
+                       const char *value)
+{
+    (void)value;
+    *(int *)field(parser, row) = row->flag ? FEATURE_ALWAYS : FEATURE_NEVER;
+    return 0;
+}
+
 /* Without a value: always. */
 int apply_feature(struct options_parser *parser, const struct option_row *row, const char *value)
 {

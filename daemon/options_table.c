@@ -351,20 +351,24 @@ const struct option_row option_rows[] = {
     {
         .name = "killpriv-v2",
         .section = SECTION_FS,
-        .apply = apply_flag,
+        .default_text = "on for guests from Linux 6.12 on",
+        .apply = apply_feature_flag,
         FIELD(killpriv_v2),
         .flag = true,
         .help = "Leave it to the host to clear the set-user-id and set-group-id bits and file "
-                "capabilities when a file is written, truncated or given away.",
+                "capabilities when a file is written, truncated or given away. Later guests do not "
+                "say who writes, and have it anyway unless it is switched off.",
     },
     {
         .name = "no-killpriv-v2",
         .section = SECTION_FS,
-        .default_text = "on",
-        .apply = apply_flag,
+        .default_text = "on for older guests",
+        .apply = apply_feature_flag,
         FIELD(killpriv_v2),
         .flag = false,
-        .help = "Leave that to the guest.",
+        .help =
+            "Leave that to the guest. Linux forgets it for data that bypasses the guest's cache, "
+            "as with --cache=never.",
     },
     {
         .name = "preserve-noatime",

@@ -11,6 +11,7 @@
 #include "host_path.h"
 #include "scope.h"
 #include "server.h"
+#include "setid.h"
 #include "wire_attr.h"
 
 #define FATTR_KNOWN                                                                           \
@@ -87,11 +88,9 @@ int op_statx(struct fuse_req *req)
 }
 
 /* A request that sets nothing is a chown(-1, -1) of the guest's: the time of change moves. */
-static int set_owner(const struct fuse_setattr_in *in, int fd)
+static int set_owner(struct fuse_req *req, const struct fuse_setattr_in *in, int fd)
 {
-    if (!(in->valid & FATTR_SETS))
-        return host_chown(fd, (uid_t)-1, (gid_t)-1);
-    if (!(in->valid & (FATTR_UID | FATTR_GID)))
+    if ((in->valid & FATTR_SETS) && !(in->valid & (FATTR_UID | FATTR_GID)))
         return 0;
     uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
     gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
@@ -99,7 +98,11 @@ static int set_owner(const struct fuse_setattr_in *in, int fd)
     if (((in->valid & FATTR_UID) && uid == (uid_t)-1) ||
         ((in->valid & FATTR_GID) && gid == (gid_t)-1))
         return -EINVAL;
-    return host_chown(fd, uid, gid);
+    /* The bits go for everybody; S_ISGID without group execution stays for root. */
+    int error = host_cred_fsetid(&req->thread->cred, true);
+    if (!error && !S_ISDIR(req->inode->type))
+        error = setid_drop_capability(req, fd);
+    return error ? error : host_chown(fd, uid, gid);
 }
 
 static int set_mode(struct fuse_req *req, const struct fuse_setattr_in *in, int fd)
@@ -126,8 +129,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
     if (!S_ISREG(req->inode->type))
         return -EINVAL;
 
-    bool kill = in->valid & FATTR_KILL_SUIDGID;
-    int error = host_cred_fsetid(&req->thread->cred, !kill);
+    int error = setid_prepare(req, fd, in->valid & FATTR_KILL_SUIDGID);
     if (!error)
         error = dax_before_resize(req->thread, req->inode, in->size);
     if (!error && file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
@@ -189,7 +191,7 @@ int op_setattr(struct fuse_req *req)
         error = inode_fd(req->thread, req->inode, &fd);
     }
     if (!error)
-        error = set_owner(in, fd);
+        error = set_owner(req, in, fd);
     if (!error)
         error = set_mode(req, in, fd);
     if (!error)

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "scope.h"
 #include "server.h"
+#include "setid.h"
 
 /* What an open file of the guest may have on the host. */
 #define OPEN_FLAGS_ALLOWED (O_ACCMODE | O_TRUNC | O_DSYNC | O_SYNC)
@@ -73,7 +74,10 @@ int op_open_handle(struct fuse_req *req, struct inode *inode, uint32_t wanted, u
         return -EISDIR;
     int flags = op_open_flags(req->server, wanted);
     if (flags & O_TRUNC) {
-        int error = host_cred_fsetid(&req->thread->cred, !(open_flags & FUSE_OPEN_KILL_SUIDGID));
+        int fd;
+        int error = inode_fd(req->thread, inode, &fd);
+        if (!error)
+            error = setid_prepare(req, fd, open_flags & FUSE_OPEN_KILL_SUIDGID);
         if (error)
             return error;
     }

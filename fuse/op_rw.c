@@ -8,6 +8,7 @@
 
 #include "host_io.h"
 #include "server.h"
+#include "setid.h"
 
 /*
  * The guest may switch O_DIRECT of an open file with fcntl(); its pages are then cached, and no
@@ -80,7 +81,7 @@ int op_write(struct fuse_req *req)
         return error;
     if (!range_fits(in->offset, in->size))
         return -EINVAL;
-    error = host_cred_fsetid(&req->thread->cred, !(in->write_flags & FUSE_WRITE_KILL_SUIDGID));
+    error = setid_prepare_write(req, handle->fd, in->write_flags);
     if (error)
         return error;
 

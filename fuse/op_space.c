@@ -8,6 +8,7 @@
 
 #include "host_io.h"
 #include "server.h"
+#include "setid.h"
 
 /* The reply counts in 32 bits; whole pages, so that the next request starts on a page again. */
 #define COPY_MAX ((size_t)INT_MAX & ~(size_t)4095)
@@ -19,17 +20,6 @@ static int get_file(struct fuse_req *req, uint64_t fh, uint64_t nodeid, int *ret
     if (!error)
         *ret_fd = handle->fd;
     return error;
-}
-
-/*
- * These requests do not say whether setuid and setgid bits must go, as WRITE does; on a local file
- * system they go unless the caller has CAP_FSETID. With KILLPRIV_V2 the guest leaves it to us;
- * without it, it has done so itself.
- */
-static int keep_or_kill_suid(struct fuse_req *req)
-{
-    bool ours = session_has(&req->server->session, FUSE_HANDLE_KILLPRIV_V2);
-    return host_cred_fsetid(&req->thread->cred, !ours || req->header.uid == 0);
 }
 
 static bool is_known_mode(uint32_t mode)
@@ -69,7 +59,7 @@ int op_fallocate(struct fuse_req *req)
         return -EOPNOTSUPP;
     if (in->offset > INT64_MAX || in->length > INT64_MAX)
         return -EINVAL;
-    error = keep_or_kill_suid(req);
+    error = setid_prepare_untold(req, fd);
     if (!error)
         error = dax_before(req->thread, req->inode,
                            in->mode & FALLOC_FL_KEEP_SIZE ? 0 : in->offset + in->length);
@@ -132,7 +122,7 @@ static int copy(struct fuse_req *req, size_t max, size_t *ret_length)
         return -EOVERFLOW;
     size_t length = in->len < max ? (size_t)in->len : max;
     struct inode *target;
-    error = keep_or_kill_suid(req);
+    error = setid_prepare_untold(req, to);
     if (!error)
         error = inode_get(req->server->inodes, in->nodeid_out, &target);
     if (!error)

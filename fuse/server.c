@@ -12,6 +12,7 @@
 #include "host_xattr.h"
 #include "log.h"
 #include "scope.h"
+#include "setid.h"
 #include "xattrmap.h"
 
 /*
@@ -102,6 +103,7 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
         return -ENOMEM;
     *server = (struct fuse_server){.settings = settings, .share_fd = share, .mountinfo = mountinfo};
     counters_init(&server->counters);
+    setid_init(server);
     const char *what = "the descriptor limit";
     int error = budget_init(&server->budget);
     if (!error) {

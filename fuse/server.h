@@ -21,6 +21,7 @@
 #include "lock.h"
 #include "request.h"
 #include "session.h"
+#include "xattrmap.h"
 
 struct fuse_server {
     const struct settings *settings;
@@ -35,8 +36,9 @@ struct fuse_server {
     struct locks *locks;
     struct session session;
     struct counters_list counters;
-    bool acl_works;  /* the share has POSIX ACLs, and --posix-acl wants them */
-    struct dax *dax; /* NULL: no window was asked for */
+    bool acl_works; /* the share has POSIX ACLs, and --posix-acl wants them */
+    char capability_name[XATTRMAP_NAME_MAX]; /* of setid.c; empty: the host calls it the same */
+    struct dax *dax;                         /* NULL: no window was asked for */
 };
 
 /* No operation touches more inodes than a rename: two parents, and what it names. */

@@ -32,7 +32,7 @@ static uint64_t wanted_flags(const struct fuse_server *server, uint32_t minor)
                      FUSE_EXPORT_SUPPORT | cachepol_init_flags(settings, minor);
     if (settings->announce_submounts)
         flags |= FUSE_SUBMOUNTS;
-    if (settings->killpriv_v2)
+    if (settings->killpriv_v2 != FEATURE_NEVER)
         flags |= FUSE_HANDLE_KILLPRIV_V2;
     if (settings->security_label != FEATURE_NEVER)
         flags |= FUSE_SECURITY_CTX;
@@ -79,6 +79,16 @@ static uint32_t new_salt(void)
 static int settle_flags(const struct settings *settings, uint64_t *flags)
 {
     const char *missing = NULL;
+    /* Requests that do not say who they come from can only be judged by the guest itself. */
+    if (settings->killpriv_v2 == FEATURE_AUTO && !(*flags & FUSE_ABI_ALLOW_IDMAP))
+        *flags &= ~(uint64_t)FUSE_HANDLE_KILLPRIV_V2;
+    /*
+     * Linux tells us with KILLPRIV_V2 only whether setuid bits go when OPEN cuts a file, and
+     * forgets to clear them itself; when it cuts the file by SETATTR after OPEN, it does not
+     * forget.
+     */
+    if (!(*flags & FUSE_HANDLE_KILLPRIV_V2))
+        *flags &= ~(uint64_t)FUSE_ATOMIC_O_TRUNC;
     if ((*flags & ACL_FLAGS) != ACL_FLAGS) {
         *flags &= ~ACL_FLAGS;
         if (settings->posix_acl == FEATURE_ALWAYS)

@@ -65,7 +65,7 @@ struct settings {
     bool writeback;
     bool allow_direct_io;
     bool allow_mmap;
-    bool killpriv_v2;
+    enum feature_mode killpriv_v2; /* AUTO: with guests that do not say who writes */
     bool preserve_noatime;
     bool posix_lock;
     bool flock;

@@ -40,7 +40,7 @@ void guest_prepare(struct guest *guest)
                 .xattr = true,
                 .readdirplus = true,
                 .announce_submounts = true,
-                .killpriv_v2 = true,
+                .killpriv_v2 = FEATURE_ALWAYS,
                 .request_queues = 1,
             },
         .minor = 38,

@@ -377,6 +377,101 @@ static void labels_are_negotiated(void)
     }
 }
 
+/* Who truncates at OPEN, and who clears bits, goes together. */
+static void killpriv_is_negotiated(void)
+{
+    static const uint64_t v2 = FUSE_HANDLE_KILLPRIV_V2, trunc = FUSE_ATOMIC_O_TRUNC;
+    static const struct {
+        enum feature_mode mode;
+        uint64_t offered;
+        uint64_t taken;
+    } rows[] = {
+        {FEATURE_NEVER, v2 | trunc, 0},
+        {FEATURE_NEVER, v2 | trunc | FUSE_ABI_ALLOW_IDMAP, 0},
+        {FEATURE_ALWAYS, v2 | trunc, v2 | trunc},
+        {FEATURE_ALWAYS, trunc, 0},
+        {FEATURE_AUTO, v2 | trunc, 0},
+    };
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct guest guest;
+        int error;
+        guest_prepare(&guest);
+        guest.settings.killpriv_v2 = rows[i].mode;
+        guest_start(&guest);
+        CHECK_EQ(init_reply(&guest, rows[i].offered, &error) & (v2 | trunc), rows[i].taken);
+        CHECK_EQ(error, 0);
+        CHECK_EQ(guest_end(&guest), 0);
+    }
+}
+
+/* Without KILLPRIV_V2 whoever is known not to be root loses the bits, the cache's own writes
+ * nothing. */
+static void bits_go_by_who_asks(void)
+{
+    static const struct {
+        uint32_t uid;
+        uint32_t write_flags;
+        mode_t left;
+    } rows[] = {
+        {0, 0, 06777},
+        {1000, 0, 0777},
+        {1000, FUSE_WRITE_CACHE, 06777},
+        {UINT32_MAX, 0, 06777},
+        {0, FUSE_WRITE_KILL_SUIDGID, 06777},
+    };
+    struct guest guest;
+    guest_prepare(&guest);
+    guest.settings.killpriv_v2 = FEATURE_NEVER;
+    guest_start(&guest);
+    guest_host_file(&guest, "f", "x");
+    uint64_t node = guest_lookup(&guest, "f"), fh;
+    CHECK_EQ(guest_open(&guest, node, O_RDWR, &fh), 0);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CHECK_EQ(chmod(guest_path(&guest, "f"), 06777), 0);
+        guest.uid = rows[i].uid;
+        CHECK_EQ(guest_write(&guest, node, fh, 0, "y", 1, 0, rows[i].write_flags), 1);
+        CHECK_EQ(guest_host_stat(&guest, "f").st_mode & 07777, rows[i].left);
+    }
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* A capability under another name means nothing to the host: it is ours to take away. */
+static void renamed_capabilities_go(void)
+{
+    struct guest guest;
+    struct xattr_rules rules = user_rules(XATTR_RULE_PREFIX);
+    static const char name[] = "user.virtiofs." XATTR_NAME_CAPS;
+    guest_prepare(&guest);
+    guest.settings.xattr_rules = &rules;
+    guest_start(&guest);
+    guest_host_file(&guest, "f", "x");
+    const char *path = guest_path(&guest, "f");
+    uint64_t node = guest_lookup(&guest, "f"), fh;
+    CHECK_EQ(guest_open(&guest, node, O_RDWR, &fh), 0);
+    for (unsigned way = 0; way < 5; way++) {
+        struct fuse_setattr_in cut = {.valid = FATTR_SIZE, .size = 1};
+        struct fuse_setattr_in give = {.valid = FATTR_GID, .gid = 5};
+        struct fuse_setattr_in mode = {.valid = FATTR_MODE, .mode = 0700};
+        struct fuse_fallocate_in space = {.fh = fh, .length = 100};
+        CHECK_EQ(setxattr(path, name, "v", 1, 0), 0);
+        CHECK_EQ(guest_do(&guest, FUSE_SETATTR, node, mode), 0);
+        CHECK_EQ(getxattr(path, name, NULL, 0), 1);
+        if (way == 0)
+            CHECK_EQ(guest_write(&guest, node, fh, 0, "y", 1, 0, 0), 1);
+        if (way == 1)
+            CHECK_EQ(guest_do(&guest, FUSE_SETATTR, node, cut), 0);
+        if (way == 2)
+            CHECK_EQ(guest_do(&guest, FUSE_SETATTR, node, give), 0);
+        if (way == 3)
+            CHECK_EQ(guest_do(&guest, FUSE_FALLOCATE, node, space), 0);
+        uint64_t other;
+        if (way == 4)
+            CHECK_EQ(guest_open(&guest, node, O_WRONLY | O_TRUNC, &other), 0);
+        CHECK_EQ(getxattr(path, name, NULL, 0), -1);
+    }
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 int main(void)
 {
     umask(0);
@@ -386,6 +481,9 @@ int main(void)
     RUN(acl_is_all_or_nothing);
     RUN(umask_follows_the_request);
     RUN(setgid_goes_when_asked);
+    RUN(killpriv_is_negotiated);
+    RUN(bits_go_by_who_asks);
+    RUN(renamed_capabilities_go);
     RUN(labels_are_negotiated);
     RUN(labels_are_set);
     RUN(labels_take_other_names);

@@ -159,7 +159,8 @@ static void defaults_are_those_of_rust_virtiofsd(void)
     CHECK_EQ(settings.log_level, LOG_LEVEL_INFO);
     CHECK(settings.announce_submounts && settings.readdirplus);
     CHECK(!settings.xattr && !settings.readonly && !settings.writeback);
-    CHECK(!settings.allow_direct_io && !settings.allow_mmap && !settings.killpriv_v2);
+    CHECK(!settings.allow_direct_io && !settings.allow_mmap);
+    CHECK_EQ(settings.killpriv_v2, FEATURE_AUTO);
     CHECK(!settings.preserve_noatime && !settings.persistent && !settings.syslog);
     CHECK(!settings.modcaps_add && !settings.modcaps_drop);
     CHECK(!settings.rlimit_nofile_set);
@@ -185,7 +186,7 @@ static void flags_set_and_clear(void)
                    "--killpriv-v2"),
              OPTIONS_SERVE);
     CHECK(settings.allow_mmap && settings.preserve_noatime && settings.persistent);
-    CHECK(settings.syslog && settings.killpriv_v2);
+    CHECK(settings.syslog && settings.killpriv_v2 == FEATURE_ALWAYS);
 }
 
 static void the_last_one_wins(void)
@@ -198,7 +199,7 @@ static void the_last_one_wins(void)
     CHECK_EQ(PARSE(REQUIRED, "--killpriv-v2", "--no-killpriv-v2", "--no-announce-submounts",
                    "--announce-submounts"),
              OPTIONS_SERVE);
-    CHECK(!settings.killpriv_v2 && settings.announce_submounts);
+    CHECK(settings.killpriv_v2 == FEATURE_NEVER && settings.announce_submounts);
     CHECK_EQ(PARSE(REQUIRED, "-d", "--log-level=warn"), OPTIONS_SERVE);
     CHECK_EQ(settings.log_level, LOG_LEVEL_WARN);
     CHECK_EQ(PARSE(REQUIRED, "--log-level=off", "-d"), OPTIONS_SERVE);

@@ -172,3 +172,29 @@ def xattr_permissions(t):
     t.as_user(1000, 1000, [], other)
     os.chmod("f", 0o600)
     t.as_user(1000, 1000, [], other)
+
+
+@case()
+def xattr_capability_values(t):
+    """
+    What is a capability: of version 2, of version 3 with the root of a user namespace, or none; in a
+    user namespace the host stores version 3 and shows version 2.
+    """
+    t.write_file("f", b"program", mode=0o755)
+    rest = bytes.fromhex("20000000" "00000000" "00000000" "00000000")
+    for label, value in (("version 2", b"\1\0\0\2" + rest),
+                         ("version 3, root 0", b"\1\0\0\3" + rest + b"\0\0\0\0"),
+                         ("version 3, root 1000", b"\1\0\0\3" + rest + (1000).to_bytes(4, "little")),
+                         ("version 3, no id", b"\1\0\0\3" + rest + b"\xff\xff\xff\xff"),
+                         ("version 1", b"\1\0\0\1" + rest[:8]), ("version 4", b"\1\0\0\4" + rest),
+                         ("short", b"\1\0\0\2" + rest[:-1]), ("empty", b"")):
+        t.do(f"set {label}", os.setxattr, "f", "security.capability", value)
+        t.do("get", os.getxattr, "f", "security.capability")
+        t.do("size", raw_get, "f", "security.capability", 0)
+        t.do("list", listed, "f")
+        t.do("remove", os.removexattr, "f", "security.capability")
+    os.symlink("f", "l")
+    t.do("of a link", os.setxattr, "l", "security.capability", b"\1\0\0\2" + rest,
+         follow_symlinks=False)
+    os.mkdir("d")
+    t.do("of a folder", os.setxattr, "d", "security.capability", b"\1\0\0\2" + rest)

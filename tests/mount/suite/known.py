@@ -34,8 +34,8 @@ class Context:
         return option in self.options
 
 
-def _guest_clears_suid(context):
-    return not context.has("--killpriv-v2")
+def _may_leave_suid_to_us(context):
+    return not context.has("--no-killpriv-v2")
 
 
 def _refuses_mappings(context):
@@ -73,10 +73,16 @@ KNOWN = [
           line=r"^acl missing: ", case="xattr_name_spaces", when=_without_acl),
     Known("Linux's FUSE client refuses FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE by itself",
           line=r"^(collapse|insert|read 'f'|stat 'f'): |^b'f' ", case="fallocate_collapse_insert"),
-    Known("without --killpriv-v2 the guest clears set-id bits, and Linux's FUSE client forgets "
-          "O_TRUNC and set-group-id without group execution",
-          line=r" after (trunc open|O_TRUNC): |^(2767|2745|6666) after |^b'f' ",
-          case="write_clears_suid(_of_others)?", when=_guest_clears_suid),
+    Known("S_ISGID without group execution, which gives no rights: it goes when somebody writes who is not "
+          "in the file's group, and no request says who that is",
+          line=r" (2767|6767|2745|6666|6745)( after [^:]*)?: |^(2767|2745|6666) after |^b'f' ",
+          case="write_clears_suid(_of_others)?|killpriv_.*"),
+    Known("with KILLPRIV_V2 Linux's FUSE client asks for nothing at a chown that names no id",
+          line=r" chown \(-1, -1\) ", case="killpriv_chown", when=_may_leave_suid_to_us),
+    Known("with KILLPRIV_V2 no request says that fallocate and copy_file_range come from root: set-id "
+          "bits go in any case",
+          line=r"^(root )?(fallocate|copy) \d+: | after fallocate: ",
+          case="write_clears_suid|killpriv_.*", when=_may_leave_suid_to_us),
     Known("with --writeback the guest's kernel keeps the times itself, and leaves them alone when a "
           "truncate keeps the size",
           line=r"^same size times, moved: ", case="setattr_truncate",

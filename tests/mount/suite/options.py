@@ -14,9 +14,11 @@ VARIANTS = (
     ("xfs", ("--cache=never", "--allow-mmap", "--allow-direct-io")),
     ("btrfs", ("--cache=always", "--killpriv-v2")),
     ("tmpfs", ("--cache=metadata", "--no-readdirplus")),
+    ("tmpfs", ("--no-killpriv-v2", "--posix-acl=auto")),
     ("ext4", ("--cache=always", "--writeback", "--inode-file-handles=never")),
     ("xfs", ("--modcaps=+sys_admin", "--sandbox=chroot", "--thread-pool-size=4")),
     ("ext4", ("--posix-lock", "--flock")),
+    ("tmpfs", ("--writeback", "--killpriv-v2", "--posix-acl", "--inode-file-handles=never")),
     # The one without a sandbox: here the leak checker of a sanitizer build can work.
     ("tmpfs", ("--sandbox=none", "--seccomp=none", "--inode-file-handles=prefer")),
 )

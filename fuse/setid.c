@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "setid.h"
+
+#include <errno.h>
+#include <linux/xattr.h>
+#include <string.h>
+
+#include "host_xattr.h"
+#include "xattrmap.h"
+
+void setid_init(struct fuse_server *server)
+{
+    char room[XATTRMAP_NAME_MAX];
+    const char *host;
+    int error = xattrmap_to_host(server->settings->xattr_rules, XATTR_NAME_CAPS, room, &host);
+    if (!error && strcmp(host, XATTR_NAME_CAPS) != 0)
+        strcpy(server->capability_name, host);
+}
+
+static bool left_to_us(const struct fuse_req *req)
+{
+    return session_has(&req->server->session, FUSE_HANDLE_KILLPRIV_V2);
+}
+
+int setid_drop_capability(const struct fuse_req *req, int fd)
+{
+    if (!req->server->capability_name[0])
+        return 0;
+    int error = host_xattr_remove(fd, req->server->capability_name);
+    /* There is none, or none can be on such a file. */
+    return error == -ENODATA || error == -EOPNOTSUPP || error == -EPERM ? 0 : error;
+}
+
+int setid_prepare(struct fuse_req *req, int fd, bool kill)
+{
+    uint32_t uid = req->header.uid;
+    bool stay = left_to_us(req) ? !kill : uid == 0 || uid == UINT32_MAX;
+    int error = host_cred_fsetid(&req->thread->cred, stay);
+    return error ? error : setid_drop_capability(req, fd);
+}
+
+int setid_prepare_untold(struct fuse_req *req, int fd)
+{
+    return setid_prepare(req, fd, req->header.uid != 0);
+}
+
+int setid_prepare_write(struct fuse_req *req, int fd, uint32_t write_flags)
+{
+    if (left_to_us(req) || !(write_flags & FUSE_WRITE_CACHE))
+        return setid_prepare(req, fd, write_flags & FUSE_WRITE_KILL_SUIDGID);
+    return host_cred_fsetid(&req->thread->cred, true);
+}
