@@ -635,11 +635,12 @@ const struct option_row option_rows[] = {
         .metavar = "word[=value],...",
         .apply = apply_compat,
         .help = "The syntax of older daemons: source=directory, cache=auto|always|none|metadata, "
-                "loglevel=level, sandbox=mode, modcaps=list; xattr, readdirplus, writeback, "
-                "allow_direct_io, killpriv_v2, announce_submounts, each also with no_ before it; "
-                "timeout=seconds for --attr-timeout and --entry-timeout together; no_posix_lock, "
-                "no_flock, debug; max_idle_threads and allow_root have no effect. A comma inside a "
-                "value is doubled, or has a backslash before it.",
+                "loglevel=level, sandbox=mode, modcaps=list, xattrmap=rules; xattr, readdirplus, "
+                "writeback, allow_direct_io, killpriv_v2, announce_submounts, posix_acl, "
+                "security_label, posix_lock, flock, each also with no_ before it; debug; "
+                "timeout=seconds for --attr-timeout and --entry-timeout together; "
+                "max_idle_threads and allow_root have no effect. A comma inside a value is "
+                "doubled, or has a backslash before it.",
     },
     {
         .name = "debug",
