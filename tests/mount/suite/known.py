@@ -77,8 +77,6 @@ KNOWN = [
           "in the file's group, and no request says who that is",
           line=r" (2767|6767|2745|6666|6745)( after [^:]*)?: |^(2767|2745|6666) after |^b'f' ",
           case="write_clears_suid(_of_others)?|killpriv_.*"),
-    Known("with KILLPRIV_V2 Linux's FUSE client asks for nothing at a chown that names no id",
-          line=r" chown \(-1, -1\) ", case="killpriv_chown", when=_may_leave_suid_to_us),
     Known("with KILLPRIV_V2 no request says that fallocate and copy_file_range come from root: set-id "
           "bits go in any case",
           line=r"^(root )?(fallocate|copy) \d+: | after fallocate: ",
