@@ -25,7 +25,9 @@ def run(argv):
 
 def _make_overlay(place, base, megabytes):
     """All new files are in the upper folder, on ext4: what is made is never in two layers."""
-    below = make("ext4", base, megabytes)
+    layers = os.path.join(base, "layers")
+    os.mkdir(layers)
+    below = make("ext4", layers, megabytes)
     lower, upper, work = (os.path.join(below, name) for name in ("lower", "upper", "work"))
     for path in (lower, upper, work):
         os.mkdir(path)
