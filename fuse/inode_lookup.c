@@ -150,6 +150,9 @@ static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
         }
     }
     pthread_mutex_unlock(&shard->lock);
+    /* Its descriptor saves a system call at each lookup, so it is in use. */
+    if (inode && !atomic_load_explicit(&inode->hot, memory_order_relaxed))
+        atomic_store_explicit(&inode->hot, true, memory_order_relaxed);
     return inode;
 }
 
