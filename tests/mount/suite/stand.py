@@ -56,13 +56,6 @@ def daemon_argv(daemon, share, socket, options):
     return argv + list(options) + os.environ.get("VIOFSD_OPTIONS", "").split()
 
 
-def _listens(path):
-    """A socket has its path a moment before it may be connected to."""
-    with open("/proc/net/unix") as stream:
-        return any(line.split()[3] == "00010000" and line.rstrip("\n").endswith(" " + path)
-                   for line in stream)
-
-
 class Stand:
     """Use as a context manager; leaving it stops everything and checks how it ended."""
 
@@ -120,7 +113,7 @@ class Stand:
             os.unlink(self.socket)
         argv = daemon_argv(daemon, self.share, self.socket, self.options)
         self.daemon = self._spawn("daemon", argv, self.world.enter)
-        self._wait("its socket", lambda: _listens(self.socket), self.daemon, "daemon")
+        self._wait("its socket", lambda: os.path.exists(self.socket), self.daemon, "daemon")
         options = ",".join(["default_permissions", "allow_other", *self.mount_options])
         argv = [mount, "-f", *self.mount_arguments, "-o", options, self.socket, self.mnt]
         self.mounter = self._spawn("mount", argv, self.world.enter_mount)
