@@ -290,7 +290,9 @@ def serves(session):
             stream.write("from the guest")
     with open(session.host("new"), encoding="utf-8") as stream:
         expect(stream.read() == "from the guest", "the guest's file is not on the host")
-    owner = USER if session.caller.user == "user" else 0
+    owner = session.caller.owner
+    if owner is None:
+        owner = USER if session.caller.user == "user" else 0
     expect(os.stat(session.host("new")).st_uid == owner, "the new file has another owner")
 
 
@@ -328,6 +330,15 @@ def uncached(session):
         stream.write("!")
     expect(os.stat(session.at("greeting")).st_size == os.stat(session.host("greeting")).st_size,
            "the attributes are old")
+
+
+def locks_with_host(session):
+    """flock and posix_lock: the guest's locks hold on the host."""
+    for take in (fcntl.flock, fcntl.lockf):
+        with open(session.at("new"), "r+b") as guest, open(session.host("new"), "r+b") as host:
+            take(guest, fcntl.LOCK_EX)
+            expect(errno_of(take, host, fcntl.LOCK_EX | fcntl.LOCK_NB) == "EAGAIN",
+                   f"{take.__name__}: not on the host")
 
 
 def own_namespace(session):
@@ -443,6 +454,9 @@ def questions(program):
         expect(word in text, f"--help without {word}")
     # libvirt and Incus.
     capabilities = json.loads(ask(program, "--print-capabilities"))
+    top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../..")
+    with open(os.path.join(top, "contrib/50-viofsd.json.in"), encoding="utf-8") as stream:
+        expect(json.load(stream)["features"] == capabilities["features"], "50-viofsd.json differs")
     expect(capabilities["type"] == "fs", "capabilities: type")
     expect("separate-options" in capabilities["features"], "capabilities: separate-options")
 
@@ -456,6 +470,17 @@ def mistakes(program):
                f"{arguments}: {done}")
 
 
+def failures(program):
+    """What cannot start says so in one line, status 1; in the background as well."""
+    for more in ((), ("--daemonize",)):
+        done = subprocess.run([program, "--shared-dir", "/nonexistent", "--socket-path",
+                               "/run/viofsd-failure.sock", *more], capture_output=True, text=True,
+                              check=False, timeout=SECONDS)
+        expect(done.returncode == 1 and not done.stdout and done.stderr.count("\n") == 1
+               and "/nonexistent" in done.stderr, f"{more}: {done}")
+        expect(not os.path.exists("/run/viofsd-failure.sock"), "a socket is left")
+
+
 def main(rows, arguments):
     isolation.isolate()
     program, _ = stand.programs()
@@ -467,7 +492,8 @@ def main(rows, arguments):
     with isolation.WorkDir() as base:
         if not arguments:
             tests += [("questions", lambda base: questions(program)),
-                      ("mistakes", lambda base: mistakes(program))]
+                      ("mistakes", lambda base: mistakes(program)),
+                      ("failures", lambda base: failures(program))]
         for name, test in tests:
             try:
                 test(base=base)

@@ -11,6 +11,7 @@ class Caller:
     arguments: object              # function of a Place
     fd: int = None                 # a listening socket of the caller's, inherited as this number
     user: str = "root"             # or "user"
+    owner: int = None              # of what root of the guest makes; None: who runs the daemon
     guest_user: bool = False       # the guest writes with the same id, not as root
     cwd: str = "/"                 # or "share", "run"
     environment: dict = dataclasses.field(default_factory=dict)
@@ -71,6 +72,9 @@ ROWS = (
                       f"source={p.share},cache=none,sandbox=chroot,xattr,no_flock,no_posix_lock",
                       "--thread-pool-size=4", "-d"],
            fd=22, one_pipe=True, checks=(c.xattr, c.own_root, c.uncached)),
+    Caller("libvirt, -o, locks",
+           lambda p: ["--fd=22", "-o", f"source={p.share},sandbox=namespace,no_xattr,flock,posix_lock"],
+           fd=22, one_pipe=True, checks=(c.no_xattr, c.own_namespace, c.locks_with_host)),
     # PVE/QemuServer/Virtiofs.pm: QEMU may be there before the daemon.
     Caller("Proxmox",
            lambda p: ["--fd=17", f"--shared-dir={p.share}", "--xattr", "--announce-submounts",
