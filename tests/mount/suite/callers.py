@@ -313,6 +313,16 @@ def no_xattr(session):
            "xattrs without --xattr")
 
 
+def posix_acl(session):
+    acl = b"\x02\0\0\0" + b"".join(
+        tag.to_bytes(2, "little") + bits.to_bytes(2, "little") + who.to_bytes(4, "little")
+        for tag, bits, who in ((1, 6, 2**32 - 1), (2, 4, 1234), (4, 4, 2**32 - 1),
+                               (16, 6, 2**32 - 1), (32, 0, 2**32 - 1)))
+    name = "system.posix_acl_access"
+    os.setxattr(session.at("new"), name, acl)
+    expect(os.getxattr(session.host("new"), name) == acl, "another ACL on the host")
+
+
 def cached(session):
     """cache=always: a host's change is not asked for. Open, so that the guest keeps the inode."""
     with open(session.at("greeting"), "rb") as stream:
