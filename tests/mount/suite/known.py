@@ -62,7 +62,7 @@ def _without_acl(context):
 KNOWN = [
     Known("Linux's FUSE client keeps a file's attributes over a change of its flags (chattr): the new "
           "ctime shows when they expire",
-          line=r"set, moved: ", case="flags_times", when=_keeps_attributes),
+          line=r"set, moved: | ctime=", case="flags_.*", when=_keeps_attributes),
     Known("immutable and append-only files need CAP_LINUX_IMMUTABLE in the daemon: "
           "--modcaps=+linux_immutable",
           line=r" immutable: EPERM$|^[fd] get: ", case="flags_immutable", when=_drops_linux_immutable),
