@@ -35,7 +35,7 @@ class Setting:
 KNOWN = [
     Known("access times are the host's: with noatime or relatime in the guest's mount options the "
           "host decides all the same",
-          [r"xfstests generic/120"]),
+          [r"xfstests generic/(003|120|192)"]),
     Known("of a file that it knows nothing else of, xfstests takes for granted that a FUSE mount has room for "
           "more attributes than ext4 has",
           [r"xfstests generic/020"], when=lambda setting: setting.fs == "ext4"),
