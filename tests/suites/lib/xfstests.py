@@ -18,7 +18,7 @@ WORLDS = ("root",)
 MOUNTS_BY_ITSELF = True
 # The host's verdict is asked for only where it matters, after the runs on the mount.
 HOST_LATER = True
-STALL_SECONDS = 240
+STALL_SECONDS = 900
 IMAGE_MEGABYTES = 6144
 QUICK = re.compile(r"^_begin_fstest\b.*\bquick\b", re.MULTILINE)
 LINE = re.compile(r"^(generic/\d+)\b(.*)$")
