@@ -28,10 +28,6 @@ class Setting:
     def __init__(self, fs, world, cache, options):
         self.fs, self.world, self.cache, self.options = fs, world, cache, tuple(options)
 
-    def has(self, option):
-        return any(given.split("=")[0] == option and given != option + "=never"
-                   for given in self.options)
-
 
 KNOWN = [
     Known("access times are the host's: whatever atime words the guest mounts with, the host decides",
@@ -41,13 +37,11 @@ KNOWN = [
     Known("open_by_handle_at() of what the guest's kernel has forgotten, or before a remount: FUSE's "
           "file handles are node ids, which end with FORGET",
           [r"xfstests generic/(426|467|477|756|777)"]),
-    Known("a set-group-id bit without group execution stays when somebody who is not in the file's group, "
-          "which is the daemon's own, allocates",
+    Known("set-id bits at fallocate(): no request says whether the caller is in the file's group, nor, where "
+          "the guest may map ids, whether it is root",
           [r"xfstests generic/(683|684|685)"]),
     Known("xfstests leaves a setfattr running while it unmounts, and shows what it says then",
           [r"xfstests generic/037"]),
-    Known("POSIX ACLs need --posix-acl",
-          [r"secfs.test fstest/xacl/.*"], when=lambda setting: not setting.has("--posix-acl")),
 ]
 
 assert len(KNOWN) <= MOST
