@@ -363,6 +363,28 @@ def case_second_guest():
     subprocess.run(["umount", "/mnt/second"], check=True)
 
 
+def case_acl():
+    put("file", mode=0o640)
+    os.mkdir("dir")
+    subprocess.run(["setfacl", "-m", "u:1000:rw,g:1001:r", "file"], check=True)
+    subprocess.run(["setfacl", "-d", "-m", "u:1000:rwx", "dir"], check=True)
+    put("dir/inherits", mode=0o666)
+    for name in ("file", "dir", "dir/inherits"):
+        text = subprocess.run(["getfacl", "-nc", name], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        assert ["user:1000:" in text, host("run", "getfacl", "-nc", f"host/{name}")] == [True, [0, text]], text
+
+    def as_1000():
+        with opened("file", os.O_RDWR):
+            pass
+        with opened("dir/inherits", os.O_RDWR):
+            pass
+
+    def as_1002():
+        with fails_with(errno.EACCES):
+            os.open("file", os.O_RDONLY)
+    wait_for(in_child(as_1000, 1000), in_child(as_1002, 1002))
+
+
 def main():
     os.mkdir(f"{SHARE}/host")
     failed, wanted = False, [word for word in sys.argv[2:] if not word.startswith("-")]
