@@ -145,6 +145,11 @@ static int check_socket(struct options_parser *parser)
     return parser->report->error[0] ? -EINVAL : 0;
 }
 
+static bool has_rules(const struct id_translation *translation)
+{
+    return translation->to_host.count || translation->to_guest.count;
+}
+
 /* What only the whole of the command line can tell. */
 static int check_together(struct options_parser *parser)
 {
@@ -156,6 +161,10 @@ static int check_together(struct options_parser *parser)
     if ((settings->uid_map_count || settings->gid_map_count) &&
         settings->sandbox != SANDBOX_NAMESPACE)
         return options_fail(parser, "--uid-map and --gid-map need --sandbox=namespace");
+    if (settings->owner_xattr &&
+        (has_rules(&settings->translate_uid) || has_rules(&settings->translate_gid)))
+        return options_fail(parser, "--owner-xattr and --translate-uid or --translate-gid exclude "
+                                    "each other");
     if (options_finish_xattr_rules(parser))
         return -EINVAL;
     settings->xattr |= settings->xattr_rules || settings->posix_acl != FEATURE_NEVER ||

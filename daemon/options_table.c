@@ -95,10 +95,6 @@ static const struct option_choice migration_on_error_choices[] = {
     {NULL, 0, false},
 };
 
-static const struct option_choice no_choices[] = {
-    {NULL, 0, false},
-};
-
 const struct option_row option_rows[] = {
     /* What is shared, and with whom. */
     {
@@ -543,6 +539,44 @@ const struct option_row option_rows[] = {
         FIELD(gid_maps),
         .help = "The same for group ids, with newgidmap and /etc/subgid.",
     },
+    {
+        .name = "translate-uid",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "rule",
+        .apply = apply_id_rule,
+        FIELD(translate_uid),
+        .help =
+            "Let user ids differ between guest and host, without a user namespace. May be "
+            "given several times; ids that no rule is about are the same on both sides. "
+            "guest:GUEST:HOST:COUNT: what the guest gives to COUNT ids from GUEST on belongs to "
+            "those from HOST on. host:HOST:GUEST:COUNT: what belongs to COUNT ids from HOST on "
+            "is shown as of those from GUEST on. map:GUEST:HOST:COUNT: both. "
+            "squash-guest:GUEST:HOST:COUNT and squash-host:HOST:GUEST:COUNT: all of the range "
+            "become the one id. forbid-guest:GUEST:COUNT: the guest may give nothing to these "
+            "ids (EPERM). For each direction an id is in one rule at most. POSIX ACLs are "
+            "translated, too.",
+    },
+    {
+        .name = "translate-gid",
+        .section = SECTION_SANDBOX,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "rule",
+        .apply = apply_id_rule,
+        FIELD(translate_gid),
+        .help = "The same for group ids.",
+    },
+    {
+        .name = "owner-xattr",
+        .section = SECTION_SANDBOX,
+        .apply = apply_flag,
+        FIELD(owner_xattr),
+        .flag = true,
+        .help = "For a daemon that may not give files away: every file stays its own on the host, "
+                "and what the guest makes of owner, mode and kind of file is kept in the xattr "
+                "user.containers.override_stat, as podman and fuse-overlayfs have it. FIFOs, "
+                "sockets and devices are empty files on the host; links are the guest's root's.",
+    },
 
     /* Queues and threads. */
     {
@@ -669,24 +703,6 @@ const struct option_row option_rows[] = {
     },
 
     /* Known, but not there yet: refused, unless the value says "off", where a guest could tell. */
-    {
-        .name = "translate-uid",
-        .section = SECTION_LATER,
-        .argument = ARGUMENT_REQUIRED,
-        .metavar = "rule",
-        .apply = apply_later,
-        .choices = no_choices,
-        .help = "Translation of user ids without a user namespace. Refused; see --uid-map.",
-    },
-    {
-        .name = "translate-gid",
-        .section = SECTION_LATER,
-        .argument = ARGUMENT_REQUIRED,
-        .metavar = "rule",
-        .apply = apply_later,
-        .choices = no_choices,
-        .help = "The same for group ids. Refused; see --gid-map.",
-    },
     {
         .name = "migration-mode",
         .section = SECTION_LATER,

@@ -50,6 +50,11 @@ static int set_euid(uint32_t uid)
     return syscall(SYS_setresuid, -1, uid, -1) < 0 ? -errno : 0;
 }
 
+static int set_groups(unsigned count, const uint32_t *groups)
+{
+    return syscall(SYS_setgroups, (size_t)count, groups) < 0 ? -errno : 0;
+}
+
 /* The id to take for what the request says: guest root is whoever we are when we cannot switch. */
 static uint32_t target(const struct host_cred *cred, uint32_t wanted, uint32_t own)
 {
@@ -69,29 +74,42 @@ static void must(int result)
     abort();
 }
 
-int host_cred_assume(struct host_cred *cred, uint32_t uid, uint32_t gid)
+static void drop_groups(struct host_cred *cred)
 {
-    if (uid == NO_ID || gid == NO_ID)
-        return -EINVAL;
-    uid = target(cred, uid, cred->uid);
-    gid = target(cred, gid, cred->gid);
+    if (cred->groups)
+        must(set_groups(0, NULL));
+    cred->groups = false;
+}
 
-    if (gid != cred->gid && set_egid(gid) < 0)
+int host_cred_assume(struct host_cred *cred, const struct host_ids *ids)
+{
+    if (ids->uid == NO_ID || ids->gid == NO_ID)
+        return -EINVAL;
+    uint32_t uid = target(cred, ids->uid, cred->uid);
+    uint32_t gid = target(cred, ids->gid, cred->gid);
+
+    if (ids->group_count && cred->may_switch)
+        cred->groups = set_groups(ids->group_count, ids->groups) == 0;
+    if (gid != cred->gid && set_egid(gid) < 0) {
+        drop_groups(cred);
         return -EPERM;
+    }
     if (uid != cred->uid && set_euid(uid) < 0) {
         if (gid != cred->gid)
             must(set_egid(cred->gid));
+        drop_groups(cred);
         return -EPERM;
     }
     return 0;
 }
 
-void host_cred_restore(struct host_cred *cred, uint32_t uid, uint32_t gid)
+void host_cred_restore(struct host_cred *cred, const struct host_ids *ids)
 {
-    if (target(cred, uid, cred->uid) != cred->uid)
+    if (target(cred, ids->uid, cred->uid) != cred->uid)
         must(set_euid(cred->uid));
-    if (target(cred, gid, cred->gid) != cred->gid)
+    if (target(cred, ids->gid, cred->gid) != cred->gid)
         must(set_egid(cred->gid));
+    drop_groups(cred);
 }
 
 int host_cred_fsetid(struct host_cred *cred, bool wanted)

@@ -21,12 +21,21 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Whose a new file will be, in the host's numbers. */
+struct host_ids {
+    uint32_t uid;
+    uint32_t gid;
+    unsigned group_count;
+    const uint32_t *groups; /* other groups of this user's that matter for it */
+};
+
 struct host_cred {
     uid_t uid; /* effective ids while no request's are taken */
     gid_t gid;
     bool may_switch;     /* CAP_SETUID and CAP_SETGID */
     bool may_set_fsetid; /* CAP_FSETID is permitted */
     bool fsetid;         /* CAP_FSETID is effective now */
+    bool groups;         /* supplementary groups of a request are in force: the server has none */
     bool own_umask;      /* the umask is no longer the process's */
     mode_t umask;
     uint32_t permitted[2];
@@ -38,9 +47,13 @@ struct host_cred {
 int host_cred_init(struct host_cred *cred);
 
 /*
- * Takes the effective ids uid and gid, in this order of calls: gid first, while the right to
- * change it is still there in every configuration. Makes no system call when they are already
- * right. To be followed by host_cred_restore() with the same ids.
+ * Takes the ids, in this order of calls: groups, gid, uid, while the right to change them is still
+ * there in every configuration. Makes no system call for what is already right. To be followed by
+ * host_cred_restore() with the same ids.
+ *
+ * The groups decide only whether a new file in a folder of theirs may be set-group-id. Where they
+ * cannot be taken (not mapped in this user namespace, or setgroups denied there) it goes without
+ * them, and the bit is lost, as for somebody who is no member.
  *
  * A process that may not switch serves its own ids only; guest root counts as them, as the owner
  * of a share without privileges would expect.
@@ -48,10 +61,10 @@ int host_cred_init(struct host_cred *cred);
  * Returns 0, or with nothing changed: -EINVAL for the id that means "none" ((uid_t)-1), -EPERM for
  * an id that this process cannot take (no privilege, or not mapped in its user namespace).
  */
-int host_cred_assume(struct host_cred *cred, uint32_t uid, uint32_t gid);
+int host_cred_assume(struct host_cred *cred, const struct host_ids *ids);
 
 /* Gives the thread its own ids back. Ends the process if the kernel refuses: see host_cred.c. */
-void host_cred_restore(struct host_cred *cred, uint32_t uid, uint32_t gid);
+void host_cred_restore(struct host_cred *cred, const struct host_ids *ids);
 
 /* Makes CAP_FSETID effective (root's semantics) or not, if it is permitted at all. */
 int host_cred_fsetid(struct host_cred *cred, bool wanted);

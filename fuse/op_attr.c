@@ -9,6 +9,8 @@
 #include "host_attr.h"
 #include "host_io.h"
 #include "host_path.h"
+#include "idtrans.h"
+#include "owner.h"
 #include "scope.h"
 #include "server.h"
 #include "setid.h"
@@ -29,6 +31,8 @@ static int reply_attributes(struct fuse_req *req, int fd)
     if (error)
         return error;
     error = dax_tell(req->thread, req->inode, &attributes);
+    if (!error)
+        error = owner_show(req->thread, req->inode, &attributes);
     if (error)
         return error;
     struct cache_time valid = cachepol_attributes(req->server->settings);
@@ -76,6 +80,8 @@ int op_statx(struct fuse_req *req)
         error = host_stat_synced(fd, (int)in->sx_flags, &attributes);
     if (!error)
         error = dax_tell(req->thread, req->inode, &attributes);
+    if (!error)
+        error = owner_show(req->thread, req->inode, &attributes);
     if (error)
         return error;
     struct cache_time valid = cachepol_attributes(req->server->settings);
@@ -98,8 +104,10 @@ static int set_owner(struct fuse_req *req, const struct fuse_setattr_in *in, int
     if (((in->valid & FATTR_UID) && uid == (uid_t)-1) ||
         ((in->valid & FATTR_GID) && gid == (gid_t)-1))
         return -EINVAL;
+    int error = idtrans_owner_to_host(req->server->settings, uid, gid, &uid, &gid);
     /* The bits go for everybody; S_ISGID without group execution stays for root. */
-    int error = host_cred_fsetid(&req->thread->cred, true);
+    if (!error)
+        error = host_cred_fsetid(&req->thread->cred, true);
     if (!error && !S_ISDIR(req->inode->type))
         error = setid_drop_capability(req, fd);
     return error ? error : host_chown(fd, uid, gid);
@@ -116,6 +124,18 @@ static int set_mode(struct fuse_req *req, const struct fuse_setattr_in *in, int 
     return error ? error : host_chmod(fd, in->mode & 07777);
 }
 
+static int set_owner_and_mode(struct fuse_req *req, const struct fuse_setattr_in *in, int fd)
+{
+    int error = 0;
+    if (owner_kept(req->server) && (in->valid & FATTR_SETS)) {
+        if ((in->valid & (FATTR_UID | FATTR_GID)) && !S_ISDIR(req->inode->type))
+            error = setid_drop_capability(req, fd);
+        return error ? error : owner_change(req->thread, req->inode, fd, in);
+    }
+    error = set_owner(req, in, fd);
+    return error ? error : set_mode(req, in, fd);
+}
+
 /* file: the open file that the guest names, NULL: none. */
 static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
                     const struct handle *file, int fd)
@@ -129,7 +149,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
     if (!S_ISREG(req->inode->type))
         return -EINVAL;
 
-    int error = setid_prepare(req, fd, in->valid & FATTR_KILL_SUIDGID);
+    int error = setid_prepare(req, req->inode, fd, in->valid & FATTR_KILL_SUIDGID);
     if (!error)
         error = dax_before_resize(req->thread, req->inode, in->size);
     if (!error && file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
@@ -191,9 +211,7 @@ int op_setattr(struct fuse_req *req)
         error = inode_fd(req->thread, req->inode, &fd);
     }
     if (!error)
-        error = set_owner(req, in, fd);
-    if (!error)
-        error = set_mode(req, in, fd);
+        error = set_owner_and_mode(req, in, fd);
     if (!error)
         error = set_size(req, in, file, fd);
     if (!error)

@@ -8,12 +8,58 @@
 
 #include "host_dir.h"
 #include "host_path.h"
+#include "idtrans.h"
 #include "labels.h"
 #include "op_lookup.h"
 #include "op_open.h"
+#include "owner.h"
 #include "scope.h"
 #include "server.h"
 #include "wire_attr.h"
+
+/* Who makes something: what the request says about it, for as long as it is being made. */
+struct maker {
+    struct wire_ext ext;
+    struct host_ids ids;
+    uint32_t groups[WIRE_EXT_GROUPS_MAX]; /* of ids */
+    struct owner owner;                   /* --owner-xattr: what the new file is to be */
+};
+
+/*
+ * After the last name of the request; nothing is made yet. A group that is forbidden to the guest
+ * is none of theirs.
+ */
+static int find_maker(struct fuse_req *req, struct maker *maker)
+{
+    const struct settings *settings = req->server->settings;
+    struct host_ids *ids = &maker->ids;
+    int error = req_extensions(req, &maker->ext);
+    if (!error)
+        error = labels_check(req, &maker->ext);
+    if (!error)
+        error =
+            idtrans_owner_to_host(settings, req->header.uid, req->header.gid, &ids->uid, &ids->gid);
+    if (error)
+        return error;
+    ids->groups = maker->groups;
+    ids->group_count = 0;
+    for (unsigned i = 0; i < maker->ext.group_count; i++) {
+        if (!idtrans_to_host(&settings->translate_gid, maker->ext.groups[i],
+                             &maker->groups[ids->group_count]))
+            ids->group_count++;
+    }
+    return 0;
+}
+
+/*
+ * Whether a set-group-id file may be made in a folder of a foreign group: by root, and by whom a
+ * guest's kernel says so. Those with ALLOW_IDMAP (Linux 6.12) have decided themselves before they
+ * ask (since 6.0); the uid tells nothing then, as root of a mount with an id map is not 0 here.
+ */
+static bool may_keep_setgid(const struct fuse_req *req)
+{
+    return req->header.uid == 0 || session_has(&req->server->session, FUSE_ABI_ALLOW_IDMAP);
+}
 
 /*
  * With DONT_MASK the guest leaves the umask to the host's kernel, which knows whether the directory
@@ -29,48 +75,70 @@ static int take_umask(struct fuse_req *req, uint32_t umask)
  * Takes the requesting user's ids and umask to create something of this mode. An ordinary user who
  * makes a setgid file in a directory of a group that is not theirs loses the bit, which the host
  * sees to when CAP_FSETID is away; without the bit there is nothing to lose.
+ *
+ * With --owner-xattr, which goes without ACLs and DONT_MASK, the host's file is the server's, and
+ * *mode becomes the host's.
  */
-static int become_requester(struct fuse_req *req, mode_t mode, uint32_t umask)
+static int become_maker(struct fuse_req *req, struct maker *maker, mode_t *mode, uint32_t rdev,
+                        uint32_t umask)
 {
     struct host_cred *cred = &req->thread->cred;
-    const struct fuse_in_header *header = &req->header;
+    bool root = may_keep_setgid(req);
     int error = take_umask(req, umask);
-    if (!error && (mode & S_ISGID))
-        error = host_cred_fsetid(cred, header->uid == 0);
-    return error ? error : host_cred_assume(cred, header->uid, header->gid);
+    if (owner_kept(req->server)) {
+        if (!error)
+            error = owner_of_new(req->thread, req->inode, &maker->ids, root, *mode, rdev,
+                                 &maker->owner);
+        if (!error && !S_ISLNK(*mode))
+            *mode = owner_host_mode(*mode);
+        return error;
+    }
+    if (!error && (*mode & S_ISGID))
+        error = host_cred_fsetid(cred, root);
+    return error ? error : host_cred_assume(cred, &maker->ids);
 }
 
-static void become_server(struct fuse_req *req)
+static void become_server(struct fuse_req *req, const struct maker *maker)
 {
-    host_cred_restore(&req->thread->cred, req->header.uid, req->header.gid);
+    if (!owner_kept(req->server))
+        host_cred_restore(&req->thread->cred, &maker->ids);
 }
 
-/* What follows the names of a request that makes a file; nothing is made yet. */
-static int take_extensions(struct fuse_req *req, struct wire_ext *ret_ext)
+/* --owner-xattr: what was just made under a name is the maker's, or is not there. */
+static int keep_owner(struct fuse_req *req, const struct maker *maker, int dirfd, const char *name)
 {
-    int error = req_extensions(req, ret_ext);
-    return error ? error : labels_check(req, ret_ext);
+    if (!owner_kept(req->server) || S_ISLNK(maker->owner.mode))
+        return 0;
+    int error = owner_record_name(dirfd, name, &maker->owner);
+    if (error && S_ISDIR(maker->owner.mode))
+        host_rmdir(dirfd, name);
+    else if (error)
+        host_unlink(dirfd, name);
+    return error;
 }
 
 int op_mknod(struct fuse_req *req)
 {
     const struct fuse_mknod_in *in = &req->args.mknod;
     const char *name;
-    struct wire_ext ext;
+    struct maker maker;
     int dirfd;
     int error = op_name_in_parent(req, &name, &dirfd);
     if (!error)
-        error = take_extensions(req, &ext);
+        error = find_maker(req, &maker);
     if (error)
         return error;
     mode_t mode = in->mode & (S_IFMT | 07777);
-    error = become_requester(req, mode, in->umask);
+    error = become_maker(req, &maker, &mode, in->rdev, in->umask);
     if (error)
         return error;
     error = host_mknod(dirfd, name, mode, in->rdev);
-    become_server(req);
+    become_server(req, &maker);
     if (!error)
-        error = labels_set_name(req, dirfd, name, mode & S_IFMT ? mode : mode | S_IFREG, &ext);
+        error = keep_owner(req, &maker, dirfd, name);
+    if (!error)
+        error =
+            labels_set_name(req, dirfd, name, mode & S_IFMT ? mode : mode | S_IFREG, &maker.ext);
     return error ? error : op_reply_entry(req, name);
 }
 
@@ -78,21 +146,23 @@ int op_mkdir(struct fuse_req *req)
 {
     const struct fuse_mkdir_in *in = &req->args.mkdir;
     const char *name;
-    struct wire_ext ext;
+    struct maker maker;
     int dirfd;
     int error = op_name_in_parent(req, &name, &dirfd);
     if (!error)
-        error = take_extensions(req, &ext);
+        error = find_maker(req, &maker);
     if (error)
         return error;
-    mode_t mode = in->mode & 01777;
-    error = become_requester(req, mode, in->umask);
+    mode_t mode = S_IFDIR | (in->mode & 01777);
+    error = become_maker(req, &maker, &mode, 0, in->umask);
     if (error)
         return error;
-    error = host_mkdir(dirfd, name, mode);
-    become_server(req);
+    error = host_mkdir(dirfd, name, mode & 01777);
+    become_server(req, &maker);
     if (!error)
-        error = labels_set_name(req, dirfd, name, S_IFDIR, &ext);
+        error = keep_owner(req, &maker, dirfd, name);
+    if (!error)
+        error = labels_set_name(req, dirfd, name, S_IFDIR, &maker.ext);
     return error ? error : op_reply_entry(req, name);
 }
 
@@ -100,21 +170,22 @@ int op_symlink(struct fuse_req *req)
 {
     const char *name;
     const char *target;
-    struct wire_ext ext;
+    struct maker maker;
     int dirfd;
     int error = op_name_in_parent(req, &name, &dirfd);
     if (!error)
         error = req_string(req, &target);
     if (!error)
-        error = take_extensions(req, &ext);
+        error = find_maker(req, &maker);
+    mode_t mode = S_IFLNK;
     if (!error)
-        error = become_requester(req, 0, 0);
+        error = become_maker(req, &maker, &mode, 0, 0);
     if (error)
         return error;
     error = host_symlink(dirfd, name, target);
-    become_server(req);
+    become_server(req, &maker);
     if (!error)
-        error = labels_set_name(req, dirfd, name, S_IFLNK, &ext);
+        error = labels_set_name(req, dirfd, name, S_IFLNK, &maker.ext);
     return error ? error : op_reply_entry(req, name);
 }
 
@@ -140,7 +211,7 @@ int op_link(struct fuse_req *req)
 /* What CREATE or TMPFILE has got hold of on its way to the reply. */
 struct creation {
     const char *name; /* NULL: a file without one */
-    struct wire_ext ext;
+    struct maker maker;
     bool nameless; /* it was made without a name, and has to get one */
     int fd;        /* the new file, counted in the budget; -1: there was one before us */
     struct inode *inode;
@@ -160,7 +231,7 @@ static int make_file(struct fuse_req *req, int dirfd, int flags, mode_t mode,
     const struct fuse_create_in *in = &req->args.create;
     if (!creation->name)
         return host_create_nameless(dirfd, flags | (int)(in->flags & O_EXCL), mode, &creation->fd);
-    if (creation->ext.secctx_count) {
+    if (creation->maker.ext.secctx_count) {
         int error = host_create_nameless(dirfd, (flags & ~O_ACCMODE) | O_RDWR, mode, &creation->fd);
         creation->nameless = !error;
         if (error != -EOPNOTSUPP)
@@ -169,11 +240,16 @@ static int make_file(struct fuse_req *req, int dirfd, int flags, mode_t mode,
     return host_create(dirfd, creation->name, flags, mode, &creation->fd);
 }
 
-/* Gives what make_file() made its labels, its name if it has to get one, and the flags asked for.
+/* Gives what make_file() made its owner and labels, its name if it has to get one, and the flags
+ * asked for.
  */
 static int finish_file(struct fuse_req *req, int dirfd, int flags, struct creation *creation)
 {
-    int error = labels_set(req, creation->fd, S_IFREG, &creation->ext);
+    int error = 0;
+    if (owner_kept(req->server))
+        error = owner_record(creation->fd, &creation->maker.owner);
+    if (!error)
+        error = labels_set(req, creation->fd, S_IFREG, &creation->maker.ext);
     if (!creation->nameless) {
         if (error && creation->name)
             host_unlink(dirfd, creation->name);
@@ -195,9 +271,9 @@ static int create_new(struct fuse_req *req, struct creation *creation)
 {
     const struct fuse_create_in *in = &req->args.create;
     int flags = op_open_flags(req->server, in->flags) & ~O_TRUNC;
-    mode_t mode = in->mode & 07777;
+    mode_t mode = S_IFREG | (in->mode & 07777);
     int dirfd;
-    int error = take_extensions(req, &creation->ext);
+    int error = find_maker(req, &creation->maker);
     if (!error)
         error = inode_fd(req->thread, req->inode, &dirfd);
     if (!error)
@@ -205,10 +281,10 @@ static int create_new(struct fuse_req *req, struct creation *creation)
     if (error)
         return error;
 
-    error = become_requester(req, mode, in->umask);
+    error = become_maker(req, &creation->maker, &mode, 0, in->umask);
     if (!error) {
-        error = make_file(req, dirfd, flags, mode, creation);
-        become_server(req);
+        error = make_file(req, dirfd, flags, mode & 07777, creation);
+        become_server(req, &creation->maker);
     }
     if (!error)
         error = finish_file(req, dirfd, flags, creation);
@@ -277,6 +353,8 @@ static int reply_creation(struct fuse_req *req, struct creation *creation)
     struct fuse_server *server = req->server;
     uint64_t nodeid = inode_id(server->inodes, creation->inode);
     int error = dax_tell(req->thread, creation->inode, &creation->attributes);
+    if (!error)
+        error = owner_show(req->thread, creation->inode, &creation->attributes);
     struct {
         struct fuse_entry_out entry;
         struct fuse_open_out open;

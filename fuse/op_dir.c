@@ -17,6 +17,7 @@
 
 #include "host_dir.h"
 #include "host_io.h"
+#include "owner.h"
 #include "server.h"
 #include "wire_attr.h"
 
@@ -117,10 +118,11 @@ static struct fuse_entry_out look_up(struct fuse_req *req, const struct host_dir
     int error = is_dot(entry->name)
                     ? -ENOENT
                     : inode_lookup(thread, req->inode, entry->name, &inode, &attributes, &submount);
+    int shown = error ? 0 : owner_show(thread, inode, &attributes);
     while (thread->temporary_count > mark)
         close(thread->temporary[--thread->temporary_count]);
     if (!error) {
-        error = dax_tell(thread, inode, &attributes);
+        error = shown ? shown : dax_tell(thread, inode, &attributes);
         if (!error)
             return wire_entry(req->server, inode, &attributes, submount);
         inode_forget(thread, inode_id(req->server->inodes, inode), 1);
@@ -147,6 +149,9 @@ static bool put_entry(struct listing *listing, const struct host_dirent *entry)
     reply.node.nodeid = 0;
     if (listing->plus)
         reply.node = look_up(req, entry);
+    /* What is a regular file on the host may be something else for the guest. */
+    if (owner_kept(req->server) && entry->type == DT_REG)
+        reply.dirent.type = reply.node.nodeid ? IFTODT(reply.node.attr.mode) : DT_UNKNOWN;
     if (wire_out_put(&req->out, from, length) < 0) {
         if (reply.node.nodeid)
             inode_forget(req->thread, reply.node.nodeid, 1);

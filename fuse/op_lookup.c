@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cachepol.h"
+#include "owner.h"
 #include "server.h"
 #include "wire_attr.h"
 
@@ -20,6 +21,8 @@ static int reply_found(struct fuse_req *req, struct inode *inode, struct statx *
 {
     uint64_t nodeid = inode_id(req->server->inodes, inode);
     int error = dax_tell(req->thread, inode, attributes);
+    if (!error)
+        error = owner_show(req->thread, inode, attributes);
     if (!error) {
         struct fuse_entry_out entry = wire_entry(req->server, inode, attributes, submount);
         error = req_reply(req, entry);

@@ -7,6 +7,8 @@
 #include "host_attr.h"
 #include "host_io.h"
 #include "host_path.h"
+#include "idtrans.h"
+#include "owner.h"
 #include "scope.h"
 #include "server.h"
 
@@ -64,8 +66,13 @@ int op_access(struct fuse_req *req)
     int error = inode_fd(req->thread, req->inode, &fd);
     if (!error)
         error = host_stat_fd(fd, &attributes);
+    if (!error)
+        error = owner_show_fd(req->thread, fd, &attributes);
     if (error)
         return error;
+    const struct settings *settings = req->server->settings;
+    attributes.stx_uid = idtrans_to_guest(&settings->translate_uid, attributes.stx_uid);
+    attributes.stx_gid = idtrans_to_guest(&settings->translate_gid, attributes.stx_gid);
     return wanted & ~granted(&req->header, &attributes) ? -EACCES : 0;
 }
 

@@ -5,7 +5,9 @@
 #include <stdio.h>
 
 #include "host_dir.h"
+#include "idtrans.h"
 #include "op_lookup.h"
+#include "owner.h"
 #include "server.h"
 
 #define RENAME_KNOWN (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)
@@ -87,7 +89,7 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
     struct inode *replaced = NULL;
     if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
         replaced = find_victim(req, to_parent, to);
-    if (!(flags & RENAME_WHITEOUT)) {
+    if (!(flags & RENAME_WHITEOUT) || owner_kept(req->server)) {
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);
         drop_victim(req, replaced, !error);
         return error;
@@ -95,10 +97,14 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
 
     /* A whiteout is a new file, and whose it is depends on who asks. */
     struct host_cred *cred = &req->thread->cred;
-    error = host_cred_assume(cred, req->header.uid, req->header.gid);
+    struct host_ids ids = {0};
+    error = idtrans_owner_to_host(req->server->settings, req->header.uid, req->header.gid, &ids.uid,
+                                  &ids.gid);
+    if (!error)
+        error = host_cred_assume(cred, &ids);
     if (!error) {
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);
-        host_cred_restore(cred, req->header.uid, req->header.gid);
+        host_cred_restore(cred, &ids);
     }
     drop_victim(req, replaced, !error);
     return error;

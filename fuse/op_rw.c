@@ -81,7 +81,7 @@ int op_write(struct fuse_req *req)
         return error;
     if (!range_fits(in->offset, in->size))
         return -EINVAL;
-    error = setid_prepare_write(req, handle->fd, in->write_flags);
+    error = setid_prepare_write(req, req->inode, handle->fd, in->write_flags);
     if (error)
         return error;
 

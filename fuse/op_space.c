@@ -59,7 +59,7 @@ int op_fallocate(struct fuse_req *req)
         return -EOPNOTSUPP;
     if (in->offset > INT64_MAX || in->length > INT64_MAX)
         return -EINVAL;
-    error = setid_prepare_untold(req, fd);
+    error = setid_prepare_untold(req, req->inode, fd);
     if (!error)
         error = dax_before(req->thread, req->inode,
                            in->mode & FALLOC_FL_KEEP_SIZE ? 0 : in->offset + in->length);
@@ -122,9 +122,9 @@ static int copy(struct fuse_req *req, size_t max, size_t *ret_length)
         return -EOVERFLOW;
     size_t length = in->len < max ? (size_t)in->len : max;
     struct inode *target;
-    error = setid_prepare_untold(req, to);
+    error = inode_get(req->server->inodes, in->nodeid_out, &target);
     if (!error)
-        error = inode_get(req->server->inodes, in->nodeid_out, &target);
+        error = setid_prepare_untold(req, target, to);
     if (!error)
         error = dax_before(req->thread, req->inode, 0);
     if (!error)

@@ -9,7 +9,9 @@
 #include "host_attr.h"
 #include "host_path.h"
 #include "host_xattr.h"
+#include "idtrans.h"
 #include "labels.h"
+#include "owner.h"
 #include "server.h"
 #include "xattrmap.h"
 
@@ -46,6 +48,11 @@ struct attribute {
     char room[XATTRMAP_NAME_MAX];
 };
 
+static bool is_acl(const char *host_name)
+{
+    return strcmp(host_name, ACL_ACCESS) == 0 || strcmp(host_name, ACL_DEFAULT) == 0;
+}
+
 static int get_name_and_fd(struct fuse_req *req, struct attribute *ret_attribute, int *ret_fd)
 {
     int error = get_fd(req, ret_fd);
@@ -56,6 +63,8 @@ static int get_name_and_fd(struct fuse_req *req, struct attribute *ret_attribute
     if (!error)
         error = xattrmap_to_host(req->server->settings->xattr_rules, ret_attribute->name,
                                  ret_attribute->room, &ret_attribute->host);
+    if (!error && owner_is_hidden(req->server, ret_attribute->host))
+        error = req->header.opcode == FUSE_GETXATTR ? -ENODATA : -EPERM;
     return error;
 }
 
@@ -82,6 +91,8 @@ int op_getxattr(struct fuse_req *req)
     size_t length;
     size_t limit = size < XATTR_SIZE_MAX ? size : XATTR_SIZE_MAX;
     error = host_xattr_get(fd, attribute.host, req->thread->buffer, limit, &length);
+    if (!error && size && is_acl(attribute.host))
+        idtrans_acl_to_guest(req->server->settings, req->thread->buffer, length);
     return error ? error : reply_buffer(req, size, length);
 }
 
@@ -97,7 +108,8 @@ static size_t rename_listed(const struct fuse_req *req, char *list, size_t lengt
         size_t part = strnlen(list + at, length - at) + 1;
         if (part > length - at)
             break;
-        const char *name = xattrmap_to_guest(rules, list + at);
+        bool shown = !owner_is_hidden(req->server, list + at);
+        const char *name = shown ? xattrmap_to_guest(rules, list + at) : NULL;
         if (name && !is_hidden(req, name)) {
             size_t size = strlen(name) + 1;
             memmove(list + kept, name, size);
@@ -174,6 +186,9 @@ int op_setxattr(struct fuse_req *req)
     if (size > XATTR_SIZE_MAX)
         return -E2BIG;
     error = req_bytes(req, size, &value);
+    /* The request's own copy of the value. */
+    if (!error && is_acl(attribute.host))
+        error = idtrans_acl_to_host(req->server->settings, (void *)value, size);
     if (error)
         return error;
     if (strcmp(attribute.name, ACL_ACCESS) == 0)

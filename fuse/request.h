@@ -27,6 +27,8 @@ struct inode;
 struct fuse_req {
     struct fuse_thread *thread;
     struct fuse_server *server;
+    /* uid and gid: whose what the request makes is to be; with ALLOW_IDMAP -1 where nothing is
+     * made. */
     struct fuse_in_header header;
     struct inode *inode; /* of header.nodeid; NULL in rows with F_NO_NODE */
 

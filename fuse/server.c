@@ -11,6 +11,7 @@
 
 #include "host_xattr.h"
 #include "log.h"
+#include "owner.h"
 #include "scope.h"
 #include "setid.h"
 #include "xattrmap.h"
@@ -64,6 +65,8 @@ static const char *why_no_acl(const struct fuse_server *server)
     char room[XATTRMAP_NAME_MAX];
     const char *host = NULL;
     size_t length;
+    if (server->settings->owner_xattr)
+        return "--owner-xattr keeps modes where the host does not look";
     const char *const names[] = {XATTR_NAME_POSIX_ACL_ACCESS, XATTR_NAME_POSIX_ACL_DEFAULT};
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
         if (xattrmap_to_host(server->settings->xattr_rules, names[i], room, &host) < 0 ||
@@ -116,6 +119,10 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
                      "and a file system with file handles)"
                    : "the state tables";
         error = tables_init(server, share);
+    }
+    if (!error && settings->owner_xattr) {
+        what = "--owner-xattr: the shared directory needs user xattrs";
+        error = owner_probe(share);
     }
     if (!error) {
         what = "POSIX ACLs";

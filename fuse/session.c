@@ -29,10 +29,13 @@ static uint64_t wanted_flags(const struct fuse_server *server, uint32_t minor)
     const struct settings *settings = server->settings;
     uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
                      FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_HAS_IOCTL_DIR |
-                     FUSE_EXPORT_SUPPORT | cachepol_init_flags(settings, minor);
+                     FUSE_EXPORT_SUPPORT | FUSE_ABI_CREATE_SUPP_GROUP | FUSE_ABI_ALLOW_IDMAP |
+                     cachepol_init_flags(settings, minor);
     if (settings->announce_submounts)
         flags |= FUSE_SUBMOUNTS;
-    if (settings->killpriv_v2 != FEATURE_NEVER)
+    /* With --owner-xattr set-id bits are not the host's, which could not take them away: the guest
+     * does. */
+    if (settings->killpriv_v2 != FEATURE_NEVER && !settings->owner_xattr)
         flags |= FUSE_HANDLE_KILLPRIV_V2;
     if (settings->security_label != FEATURE_NEVER)
         flags |= FUSE_SECURITY_CTX;

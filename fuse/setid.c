@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host_xattr.h"
+#include "owner.h"
 #include "xattrmap.h"
 
 void setid_init(struct fuse_server *server)
@@ -31,22 +32,26 @@ int setid_drop_capability(const struct fuse_req *req, int fd)
     return error == -ENODATA || error == -EOPNOTSUPP || error == -EPERM ? 0 : error;
 }
 
-int setid_prepare(struct fuse_req *req, int fd, bool kill)
+int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill)
 {
     uint32_t uid = req->header.uid;
     bool stay = left_to_us(req) ? !kill : uid == 0 || uid == UINT32_MAX;
     int error = host_cred_fsetid(&req->thread->cred, stay);
+    /* The bits that --owner-xattr keeps are not the host's: what says that they go is the request.
+     */
+    if (!error && (kill || !stay))
+        error = owner_kill_set_id(req->thread, inode);
     return error ? error : setid_drop_capability(req, fd);
 }
 
-int setid_prepare_untold(struct fuse_req *req, int fd)
+int setid_prepare_untold(struct fuse_req *req, struct inode *inode, int fd)
 {
-    return setid_prepare(req, fd, req->header.uid != 0);
+    return setid_prepare(req, inode, fd, left_to_us(req) && req->header.uid != 0);
 }
 
-int setid_prepare_write(struct fuse_req *req, int fd, uint32_t write_flags)
+int setid_prepare_write(struct fuse_req *req, struct inode *inode, int fd, uint32_t write_flags)
 {
     if (left_to_us(req) || !(write_flags & FUSE_WRITE_CACHE))
-        return setid_prepare(req, fd, write_flags & FUSE_WRITE_KILL_SUIDGID);
+        return setid_prepare(req, inode, fd, write_flags & FUSE_WRITE_KILL_SUIDGID);
     return host_cred_fsetid(&req->thread->cred, true);
 }

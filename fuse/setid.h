@@ -13,7 +13,7 @@
  * has them under another name, which means nothing to it.
  *
  * State: capability_name of the server, which never changes. All but setid_init() run inside a
- * request, before the host call that makes the change; fd: the file, O_PATH will do.
+ * request, before the host call that makes the change; inode, fd: the file, O_PATH will do.
  */
 #ifndef VIOFS_SETID_H
 #define VIOFS_SETID_H
@@ -23,13 +23,13 @@
 void setid_init(struct fuse_server *server);
 
 /* kill: the request says that the bits go, which means something with KILLPRIV_V2 only. */
-int setid_prepare(struct fuse_req *req, int fd, bool kill);
+int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill);
 
 /* The same for requests that cannot say it: with nobody to ask, they go. */
-int setid_prepare_untold(struct fuse_req *req, int fd);
+int setid_prepare_untold(struct fuse_req *req, struct inode *inode, int fd);
 
 /* The same for WRITE. Pages of the guest's cache come from whoever had time to write them. */
-int setid_prepare_write(struct fuse_req *req, int fd, uint32_t write_flags);
+int setid_prepare_write(struct fuse_req *req, struct inode *inode, int fd, uint32_t write_flags);
 
 /* Takes the capabilities alone away, where the host would not. */
 int setid_drop_capability(const struct fuse_req *req, int fd);

@@ -4,6 +4,7 @@
 #include <sys/sysmacros.h>
 
 #include "cachepol.h"
+#include "idtrans.h"
 #include "server.h"
 
 struct fuse_attr wire_attr(const struct fuse_server *server, struct inode *inode,
@@ -21,8 +22,8 @@ struct fuse_attr wire_attr(const struct fuse_server *server, struct inode *inode
         .ctimensec = attributes->stx_ctime.tv_nsec,
         .mode = attributes->stx_mode,
         .nlink = attributes->stx_nlink,
-        .uid = attributes->stx_uid,
-        .gid = attributes->stx_gid,
+        .uid = idtrans_to_guest(&server->settings->translate_uid, attributes->stx_uid),
+        .gid = idtrans_to_guest(&server->settings->translate_gid, attributes->stx_gid),
         /* The wire has the 12:20 bit form, which is the low half of the C library's. */
         .rdev = (uint32_t)makedev(attributes->stx_rdev_major, attributes->stx_rdev_minor),
         .blksize = attributes->stx_blksize,

@@ -36,6 +36,33 @@ struct timeout {
     uint64_t nanoseconds;
 };
 
+/*
+ * One direction of --translate-uid or --translate-gid: what becomes of the ids first to last. Ids
+ * of no range stay what they are.
+ */
+enum id_rule {
+    ID_SHIFT,  /* one to one: first becomes target */
+    ID_SQUASH, /* all become target */
+    ID_FORBID, /* nothing may have them */
+};
+struct id_range {
+    uint32_t first;
+    uint32_t last; /* is one of them */
+    uint32_t target;
+    enum id_rule rule;
+};
+
+#define ID_RANGES_MAX 256
+struct id_table {
+    unsigned count;
+    struct id_range ranges[ID_RANGES_MAX]; /* in order, without overlaps */
+};
+
+struct id_translation {
+    struct id_table to_host;
+    struct id_table to_guest; /* without ID_FORBID */
+};
+
 #define ID_MAPS_MAX        64
 #define REQUEST_QUEUES_MAX 63  /* with the high priority queue 64 */
 #define THREAD_POOL_MAX    256 /* with the threads of 64 queues well below FUSE_THREADS_MAX */
@@ -90,6 +117,9 @@ struct settings {
     unsigned uid_map_count;
     struct id_map gid_maps[ID_MAPS_MAX];
     unsigned gid_map_count;
+    bool owner_xattr; /* then there is no translation */
+    struct id_translation translate_uid;
+    struct id_translation translate_gid;
 
     /* Threads. */
     unsigned thread_pool_size; /* threads beyond the one of each queue: 0 to THREAD_POOL_MAX */

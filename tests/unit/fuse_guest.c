@@ -206,6 +206,7 @@ int guest_call(struct guest *guest, uint32_t opcode, uint64_t nodeid, const void
         .nodeid = nodeid,
         .uid = guest->uid,
         .gid = guest->gid,
+        .total_extlen = guest->extensions,
     };
     return guest_send(guest, &header, args, args_length, tail, tail_length, room);
 }

@@ -27,10 +27,11 @@ struct guest {
     char root[64]; /* the shared directory, on the host */
     uint32_t uid;  /* of the next requests */
     uint32_t gid;
-    uint64_t init_flags;             /* offered at INIT */
-    uint32_t minor;                  /* of the protocol that it speaks */
-    struct fuse_thread_hooks hooks;  /* of the thread */
-    uint64_t unique;                 /* of the last request */
+    uint16_t extensions;            /* of the next requests: the last so many 8 bytes of the tail */
+    uint64_t init_flags;            /* offered at INIT */
+    uint32_t minor;                 /* of the protocol that it speaks */
+    struct fuse_thread_hooks hooks; /* of the thread */
+    uint64_t unique;                /* of the last request */
     const struct dax_mapper *mapper; /* NULL: no DAX window */
     unsigned descriptors;            /* open before the server was made */
 

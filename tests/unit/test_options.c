@@ -7,7 +7,7 @@
 #include "scope.h"
 #include "test.h"
 
-#define ARGUMENTS_MAX 8
+#define ARGUMENTS_MAX 16
 #define REQUIRED      "--shared-dir=/share", "--socket-path=/socket"
 
 struct attempt {
@@ -93,6 +93,9 @@ static const struct attempt wrong[] = {
     {{"--uid-map=:0:9:5:", "--uid-map=:4:99:1:"}, OPTIONS_WRONG, "overlaps"},
     {{"--gid-map=:0:9:5:", "--gid-map=:8:13:1:"}, OPTIONS_WRONG, "overlaps"},
     {{REQUIRED, "--sandbox=none", "--uid-map=:0:0:1:"}, OPTIONS_WRONG, "--sandbox=namespace"},
+    {{REQUIRED, "--owner-xattr", "--translate-gid=map:0:1:1"},
+     OPTIONS_WRONG,
+     "--owner-xattr and --translate-uid or --translate-gid exclude each other"},
     {{"--posix-acl=on"}, OPTIONS_WRONG, "--posix-acl: 'on' is not one of never, auto or always"},
     {{"--security-label="}, OPTIONS_WRONG, "'' is not one of never, auto or always"},
     {{"--xattrmap"}, OPTIONS_WRONG, "--xattrmap needs a value: rules"},
@@ -105,7 +108,29 @@ static const struct attempt wrong[] = {
     {{"--xattr-preset=overlay,smack"}, OPTIONS_WRONG, "'smack' is not one of overlay or selinux"},
     {{"--xattr-preset="}, OPTIONS_WRONG, "'' is not one of overlay or selinux"},
     {{"-oxattrmap"}, OPTIONS_WRONG, "-o xattrmap needs a value: xattrmap=rules"},
-    {{"--translate-uid=map:0:0:1"}, OPTIONS_WRONG, "--translate-uid"},
+    {{"--translate-uid"}, OPTIONS_WRONG, "--translate-uid needs a value"},
+    {{"--translate-uid="}, OPTIONS_WRONG, "'' does not begin with guest, host,"},
+    {{"--translate-uid=:0:1:2:"}, OPTIONS_WRONG, "does not begin with"},
+    {{"--translate-uid=maps:0:1:2"}, OPTIONS_WRONG, "does not begin with"},
+    {{"--translate-uid=map:1:2"}, OPTIONS_WRONG, "is not of the form map:GUEST:HOST:COUNT"},
+    {{"--translate-uid=map:1:2:3:4"}, OPTIONS_WRONG, "is not of the form"},
+    {{"--translate-uid=map:1:2:"}, OPTIONS_WRONG, "is not of the form"},
+    {{"--translate-uid=map:1:-2:3"}, OPTIONS_WRONG, "is not of the form"},
+    {{"--translate-uid=map:0x10:2:3"}, OPTIONS_WRONG, "is not of the form"},
+    {{"--translate-uid=map:0:0:4294967296"}, OPTIONS_WRONG, "is not of the form"},
+    {{"--translate-gid=forbid-guest:1:2:3"}, OPTIONS_WRONG, "form forbid-guest:GUEST:COUNT"},
+    {{"--translate-uid=guest:4294967290:0:10"}, OPTIONS_WRONG, "ends behind 4294967295"},
+    {{"--translate-uid=guest:0:4294967290:10"}, OPTIONS_WRONG, "ends behind 4294967295"},
+    {{"--translate-uid=squash-host:0:4294967295:5"}, OPTIONS_WRONG, "4294967295 is no id"},
+    {{"--translate-uid=map:0:1000:10", "--translate-uid=guest:9:5:1"},
+     OPTIONS_WRONG,
+     "--translate-uid: 'guest:9:5:1': guest ids 9 to 9 have a rule already"},
+    {{"--translate-uid=map:0:1000:10", "--translate-uid=host:1005:1:20"},
+     OPTIONS_WRONG,
+     "host ids 1005 to 1009 have a rule already"},
+    {{"--translate-gid=squash-guest:10:0:10", "--translate-gid=forbid-guest:0:100"},
+     OPTIONS_WRONG,
+     "guest ids 10 to 19 have a rule already"},
     {{"--migration-mode=paths"}, OPTIONS_WRONG, "'paths' is not one of find-paths or file-handles"},
     {{"--migration-on-error"}, OPTIONS_WRONG, "--migration-on-error needs a value: abort or guest"},
     {{"--migration-verify-handles=1"}, OPTIONS_WRONG, "takes no value"},
@@ -324,6 +349,46 @@ static void maps_add_up(void)
     CHECK_EQ(PARSE(REQUIRED, "--uid-map=:0:0:4294967295:"), OPTIONS_SERVE);
 }
 
+static void id_rules_become_ranges(void)
+{
+    static const struct {
+        uint32_t first, last, target;
+        enum id_rule rule;
+    } to_host[] = {{0, 9, 0, ID_FORBID},
+                   {10, 19, 1000, ID_SHIFT},
+                   {20, 29, 7, ID_SQUASH},
+                   {100, 4294967294, 100000, ID_SQUASH},
+                   {4294967295, 4294967295, 0, ID_FORBID}},
+      to_guest[] = {{0, 0, 65534, ID_SQUASH}, {50, 59, 5, ID_SHIFT}, {1000, 1009, 10, ID_SHIFT}};
+    const struct id_translation *translation = &settings.translate_uid;
+
+    /* Nothing of count 0 is said, not even that something overlaps. */
+    CHECK_EQ(PARSE(REQUIRED, "--translate-uid=squash-guest:100:100000:4294967195",
+                   "--translate-uid=map:10:1000:10", "--translate-uid=forbid-guest:0:0",
+                   "--translate-uid=map:5:5:0", "--translate-uid=forbid-guest:0:10",
+                   "--translate-uid=squash-guest:20:7:10",
+                   "--translate-uid=forbid-guest:4294967295:1", "--translate-uid", "host:50:5:10",
+                   "--translate-uid=squash-host:0:65534:1"),
+             OPTIONS_SERVE);
+    CHECK_EQ(translation->to_host.count, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        CHECK_EQ(translation->to_host.ranges[i].first, to_host[i].first);
+        CHECK_EQ(translation->to_host.ranges[i].last, to_host[i].last);
+        CHECK_EQ(translation->to_host.ranges[i].rule, to_host[i].rule);
+        if (to_host[i].rule != ID_FORBID)
+            CHECK_EQ(translation->to_host.ranges[i].target, to_host[i].target);
+    }
+    CHECK_EQ(translation->to_guest.count, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ(translation->to_guest.ranges[i].first, to_guest[i].first);
+        CHECK_EQ(translation->to_guest.ranges[i].last, to_guest[i].last);
+        CHECK_EQ(translation->to_guest.ranges[i].target, to_guest[i].target);
+    }
+    CHECK_EQ(settings.translate_gid.to_host.count, 0);
+    CHECK_EQ(PARSE(REQUIRED, "--translate-gid=map:0:0:4294967295"), OPTIONS_SERVE);
+    CHECK_EQ(settings.translate_gid.to_guest.ranges[0].last, 4294967294);
+}
+
 static void the_old_syntax_works(void)
 {
     CHECK_EQ(PARSE("--fd=3", "-o", "source=/a,,b,cache=none,sandbox=chroot,xattr,no_readdirplus",
@@ -469,6 +534,7 @@ int main(void)
     RUN(seconds_are_read);
     RUN(modcaps_are_sets);
     RUN(maps_add_up);
+    RUN(id_rules_become_ranges);
     RUN(the_old_syntax_works);
     RUN(commas_are_escaped);
     RUN(words_of_other_daemons_are_taken);

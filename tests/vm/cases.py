@@ -557,6 +557,76 @@ def case_groups():
     wait_for(in_child(member))
 
 
+def case_setgid_member():
+    """A member of the folder's group makes a set-group-id file; others do not."""
+    os.mkdir("g")
+    os.chown("g", 0, 4242)
+    os.chmod("g", 0o2777)
+
+    def make(name, groups, expected):
+        os.setgroups(groups)
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+        os.umask(0)
+        with opened(f"g/{name}", os.O_WRONLY | os.O_CREAT, 0o2755) as fd:
+            assert stat.S_IMODE(os.fstat(fd).st_mode) == expected, oct(os.fstat(fd).st_mode)
+    wait_for(in_child(lambda: make("member", [7, 4242], 0o2755)))
+    wait_for(in_child(lambda: make("stranger", [7], 0o755)))
+
+
+def user_namespace(line):
+    """A descriptor of a new user namespace with this map for users and groups."""
+    ready, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        LIBC.unshare(0x10000000)
+        os.write(ready[1], b"x")
+        os.read(go[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    for kind in ("uid", "gid"):
+        with open(f"/proc/{child}/{kind}_map", "w") as file:
+            file.write(line)
+    fd = os.open(f"/proc/{child}/ns/user", os.O_RDONLY)
+    os.write(go[1], b"x")
+    os.waitpid(child, 0)
+    for end in ready + go:
+        os.close(end)
+    return fd
+
+
+def case_idmapped_mount():
+    """A mount that shows 100000 as 0, as a container runtime makes it."""
+    os.mkdir("d", 0o755)
+    os.chown("d", 100000, 100000)
+    put("d/of-root")
+    put("d/of-container")
+    os.chown("d/of-container", 100005, 100006)
+    number = {"open_tree": 428, "mount_setattr": 442}
+    tree = libc("syscall", number["open_tree"], AT_FDCWD, b"d", os.O_CLOEXEC | 1)
+    namespace = user_namespace("100000 0 10000")
+    attributes = (ctypes.c_uint64 * 4)(0x100000, 0, 0, namespace)
+    libc("syscall", number["mount_setattr"], tree, b"", 0x1000, attributes, ctypes.c_long(32))
+    os.close(namespace)
+    place = f"/proc/self/fd/{tree}/"
+    assert os.stat(place + "of-container").st_uid == 5 and os.stat(place + "of-container").st_gid == 6
+    assert os.stat(place + "of-root").st_uid == 65534
+    put(place + "by-root")
+    os.mkdir(place + "dir")
+    os.chown(place + "dir", 1000, 1000)
+
+    def as_1000():
+        put(place + "dir/file")
+        os.symlink("x", place + "dir/link")
+        with fails_with(errno.EACCES):
+            put(place + "new")
+    wait_for(in_child(as_1000, 1000))
+    os.close(tree)
+    for name, uid in (("by-root", 100000), ("dir", 101000), ("dir/file", 101000), ("dir/link", 101000)):
+        st = os.lstat(f"d/{name}")
+        assert (st.st_uid, st.st_gid) == (uid, uid), (name, st)
+
+
 def case_setuid_dies():
     put("written", mode=0o755)
     put("owned", mode=0o755)

@@ -118,7 +118,10 @@ list_for_host() {
 
 skip=()
 case $(uname -r) in
-    6.1.*) skip=("--skip=xattr=tmpfs of Linux 6.1 has no user.* attributes") ;;
+    6.1.*)
+        skip=("--skip=xattr=tmpfs of Linux 6.1 has no user.* attributes"
+            "--skip=idmapped_mount=tmpfs of Linux 6.1 has no id maps")
+        ;;
 esac
 
 # A write() into a file that uses DAX is a store into the host's page: Linux tells nobody, and the host's kernel takes
@@ -126,6 +129,12 @@ esac
 share_skip=()
 case $VM_MOUNT_OPTIONS in
     *dax=always*) share_skip=("--skip=times=Linux leaves mtime alone when it writes through the DAX window") ;;
+esac
+case $(uname -r) in
+    6.1.*)
+        share_skip+=("--skip=setgid_member=Linux 6.1 does not tell of a user's groups"
+            "--skip=idmapped_mount=FUSE of Linux 6.1 has no id maps")
+        ;;
 esac
 
 if [ "$VM_BOOT" = 1 ]; then

@@ -25,10 +25,14 @@ class Known:
 
 
 class Context:
-    """What a stand is: fs, world ('root', 'user', 'userns'), options of the daemon."""
+    """
+    What a stand is: fs, world ('root', 'user', 'userns', 'keeper'), options of the daemon; cases:
+    the world that the cases think they are in.
+    """
 
-    def __init__(self, fs, world, options=()):
+    def __init__(self, fs, world, options=(), cases=None):
         self.fs, self.world, self.options = fs, world, tuple(options)
+        self.cases = cases or world
 
     def has(self, option):
         return option in self.options
@@ -55,6 +59,10 @@ def _drops_linux_immutable(context):
     return not context.has("--modcaps=+linux_immutable")
 
 
+def _keeps_owners(context):
+    return context.has("--owner-xattr")
+
+
 def _without_acl(context):
     return not any(option.startswith("--posix-acl") for option in context.options)
 
@@ -69,6 +77,11 @@ KNOWN = [
     Known("project ids are how the host limits a share: a guest may not change them, as if it were in "
           "a user namespace",
           line=r"^(project|inherit): EINVAL$|^get: ", case="flags_project"),
+    Known("--owner-xattr: a symbolic link cannot have a user xattr, so it is the guest's root's",
+          line=r" symlink 0777 .* uid=0 gid=0 ", when=_keeps_owners),
+    Known("--owner-xattr: without privileges the host takes no security.capability, unless "
+          "--xattrmap makes a user xattr of it",
+          line=r"", case="xattr_capability", when=_keeps_owners),
     Known("without --posix-acl the client answers for system.posix_acl_* itself",
           line=r"^acl missing: ", case="xattr_name_spaces", when=_without_acl),
     Known("Linux's FUSE client refuses FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE by itself",
@@ -89,9 +102,6 @@ KNOWN = [
           line=r"", case="mmap_shared|mmap_after_unlink_and_close", when=_refuses_mappings),
     Known("trusted.* needs CAP_SYS_ADMIN in the daemon: --modcaps=+sys_admin",
           line=r"trusted", case="xattr_trusted", when=_drops_sys_admin),
-    Known("a creator's supplementary groups (CREATE_SUPP_GROUP) come with the issue on semantics: "
-          "a member of a set-group-id folder's group loses the bit on a new file",
-          line=r"g/f(ile|ifo)-1001-1", case="permission_setgid_folder"),
 ]
 
 

@@ -71,7 +71,7 @@ class Stand:
         self.socket = os.path.join(self.run, "s")
         for path in (self.share, self.host, self.mnt, self.run):
             os.makedirs(path, exist_ok=True)
-            os.chown(path, *world.owner)
+            os.chown(path, *(world.owner if path != self.host or world.same_files else (0, 0)))
         self.options, self.mount_options = list(options), list(mount_options)
         self.mount_arguments = list(mount_arguments)
         self.allowed = re.compile(allowed_stderr) if allowed_stderr else None
@@ -112,7 +112,7 @@ class Stand:
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         argv = daemon_argv(daemon, self.share, self.socket, self.options)
-        self.daemon = self._spawn("daemon", argv, self.world.enter)
+        self.daemon = self._spawn("daemon", argv, self.world.enter_daemon)
         self._wait("its socket", lambda: os.path.exists(self.socket), self.daemon, "daemon")
         options = ",".join(["default_permissions", "allow_other", *self.mount_options])
         argv = [mount, "-f", *self.mount_arguments, "-o", options, self.socket, self.mnt]

@@ -5,6 +5,7 @@ The system calls that Python's os module lacks.  Every function raises OSError l
 import ctypes
 import errno
 import os
+import signal
 import struct
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -53,6 +54,8 @@ NR = {
     "name_to_handle_at": 303 if _X86 else 264,
     "open_by_handle_at": 304 if _X86 else 265,
     "openat2": 437,
+    "open_tree": 428,
+    "mount_setattr": 442,
 }
 
 
@@ -125,6 +128,51 @@ def statx_birth(path):
 def openat2(path, flags, mode, resolve):
     how = ctypes.create_string_buffer(struct.pack("QQQ", flags, mode, resolve))
     return call("openat2", AT_FDCWD, _path(path), how, 24)
+
+
+OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_MOUNT_ATTR_IDMAP = 0x00100000
+
+
+def open_tree(path, flags):
+    return call("open_tree", AT_FDCWD, _path(path), flags | _OPEN_TREE_CLOEXEC)
+
+
+def idmap_mount(tree, user_namespace):
+    """Gives a detached mount the id map of a user namespace; both are descriptors."""
+    attributes = struct.pack("QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    return call("mount_setattr", tree, _path(""), AT_EMPTY_PATH,
+                ctypes.create_string_buffer(attributes, 32), 32)
+
+
+class UserNamespace:
+    """Context manager: the descriptor of a new user namespace with one map for both kinds of id."""
+
+    def __init__(self, id_map):
+        self.id_map = id_map
+
+    def __enter__(self):
+        reader, writer = os.pipe()
+        self.child = os.fork()
+        if self.child == 0:
+            libc.unshare(CLONE_NEWUSER)
+            os.write(writer, b"x")
+            signal.pause()
+            os._exit(0)
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        for kind in ("uid_map", "gid_map"):
+            with open(f"/proc/{self.child}/{kind}", "w") as stream:
+                stream.write(self.id_map)
+        self.fd = os.open(f"/proc/{self.child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        return self.fd
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+        os.kill(self.child, signal.SIGKILL)
+        os.waitpid(self.child, 0)
 
 
 def prctl(option, value):

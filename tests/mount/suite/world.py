@@ -19,10 +19,16 @@ _AS_USER = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups"]
 
 class Root:
     name = "root"
+    cases = "root"  # for which world the cases are that are run here
     owner = (0, 0)
+    same_files = True  # the files of the share and of the host's folder are to be the same
 
     def enter(self):
-        """Called in a child process, for good: it will be daemon or case."""
+        """Called in a child process, for good: it will be a case."""
+
+    def enter_daemon(self):
+        """The same for the daemon."""
+        self.enter()
 
     def enter_mount(self):
         """The same for viofs-mount, which the ordinary user leaves to root, as with a VMM."""
@@ -32,7 +38,7 @@ class Root:
 
 
 class User(Root):
-    name = "user"
+    name = cases = "user"
     owner = (UID, GID)
 
     def enter(self):
@@ -43,7 +49,7 @@ class User(Root):
 
 class UserNamespace(Root):
     """A sleeping process holds the namespaces; daemon, mount and cases join it."""
-    name = "userns"
+    name = cases = "userns"
     owner = (UID, GID)
 
     def __init__(self):
@@ -72,8 +78,18 @@ class UserNamespace(Root):
         self.holder.wait()
 
 
+class Keeper(Root):
+    """The daemon is an ordinary user's and keeps owners in xattrs; the cases are root's."""
+    name = "keeper"
+    same_files = False
+    owner = (UID, GID)
+
+    def enter_daemon(self):
+        User().enter()
+
+
 def make(name):
-    return {"root": Root, "user": User, "userns": UserNamespace}[name]()
+    return {"root": Root, "user": User, "userns": UserNamespace, "keeper": Keeper}[name]()
 
 
 def open_fuse_device(base):
