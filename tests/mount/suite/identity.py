@@ -116,6 +116,43 @@ def translated(check):
     sides.owners("team/f", (12, 150), (12, 100150))
 
 
+def translated_acl(check):
+    """Users and groups in access lists are other numbers on the host, and inherited as such."""
+    sides = Sides(check)
+
+    def entries(path):
+        text = subprocess.run(["getfacl", "-nEp", path], stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
+        return sorted(line for line in text.splitlines()
+                      if line.startswith(("user:", "group:", "default:user:", "default:group:"))
+                      and not line.startswith(("user::", "group::", "default:user::",
+                                               "default:group::")))
+
+    def both(name, guest, host):
+        sides.equal(entries(sides.at(name)), sorted(guest), name + " in the guest")
+        sides.equal(entries(os.path.join(sides.share, name)), sorted(host), name + " on the host")
+
+    write(sides.at("f"))
+    subprocess.run(["setfacl", "-m", "u:0:rw,u:150:r,u:12:r,g:199:rwx", sides.at("f")], check=True)
+    both("f", ["user:0:rw-", "user:150:r--", "user:12:r--", "group:199:rwx"],
+         ["user:1000:rw-", "user:100150:r--", "user:12:r--", "group:100199:rwx"])
+    os.mkdir(sides.at("d"))
+    subprocess.run(["setfacl", "-d", "-m", "u:110:rwx", sides.at("d")], check=True)
+    write(sides.at("d/g"))
+    both("d/g", ["user:110:rwx"], ["user:100110:rwx"])
+    # The host's list of ids that are others to the guest.
+    write(os.path.join(sides.share, "h"))
+    subprocess.run(["setfacl", "-m", "u:7:r,g:200005:r", os.path.join(sides.share, "h")], check=True)
+    both("h", ["user:301:r--", "group:9:r--"], ["user:7:r--", "group:200005:r--"])
+    done = subprocess.run(["setfacl", "-m", "u:50:r", sides.at("f")], stderr=subprocess.PIPE,
+                          text=True, check=False)
+    check.expect("Operation not permitted" in done.stderr, "a forbidden id: " + done.stderr)
+    # And they count: 150 may read a file that is closed to others.
+    os.chmod(sides.at("f"), 0o660)
+    sides.equal(as_user(150, 1, [], lambda: open(sides.at("f"), "rb").close()), None, "in the list")
+    sides.equal(as_user(151, 1, [], lambda: open(sides.at("f"), "rb").close()), "EACCES", "not in it")
+
+
 SQUASHED = tuple(f"--translate-{kind}={rule}" for kind in ("uid", "gid") for rule in (
     "squash-guest:0:1234:4294967295", "squash-host:0:0:4294967295"))
 
@@ -318,6 +355,7 @@ def kept(check):
 
 CHECKS = (
     ("translate", TRANSLATED, "root", translated),
+    ("translate-acl", TRANSLATED + ("--posix-acl",), "root", translated_acl),
     ("squash", SQUASHED, "root", squashed),
     ("translate-user", own_rules("map:0:%d:1"), "user", translated_user),
     ("squash-user", own_rules("squash-guest:0:%d:4294967295", "squash-host:%d:0:1"), "user",
