@@ -323,6 +323,16 @@ def posix_acl(session):
     expect(os.getxattr(session.host("new"), name) == acl, "another ACL on the host")
 
 
+def forbidden_ids(session):
+    """Incus: ids outside the instance's map are nobody's."""
+    for uid in (70000, 4294967294):
+        expect(errno_of(os.chown, session.at("new"), uid, -1) is not None, f"chown to {uid}")
+    os.chown(session.at("new"), 1000, 65535)
+    found = os.stat(session.host("new"))
+    expect((found.st_uid, found.st_gid) == (1001000, 1065535), f"{found.st_uid}:{found.st_gid}")
+    expect(os.stat(session.at("new")).st_uid == 1000, "the guest sees another owner")
+
+
 def cached(session):
     """cache=always: a host's change is not asked for. Open, so that the guest keeps the inode."""
     with open(session.at("greeting"), "rb") as stream:
