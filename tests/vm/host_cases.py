@@ -385,6 +385,52 @@ def case_acl():
     wait_for(in_child(as_1000, 1000), in_child(as_1002, 1002))
 
 
+def idmapped(source, target):
+    """source at target with uid and gid 0 on disk as 5000 in sight, by mount_setattr(2)."""
+    ready, done = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        libc("unshare", 0x10000000)
+        os.write(ready[1], b"x")
+        os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    for kind in "ug":
+        put(f"/proc/{pid}/{kind}id_map", b"0 5000 1")
+    with opened(f"/proc/{pid}/ns/user", os.O_RDONLY) as namespace:
+        tree = libc("syscall", 428, AT_FDCWD, source.encode(), 1 | os.O_CLOEXEC)  # open_tree, a clone
+        attributes = struct.pack("QQQQ", 0x100000, 0, 0, namespace)
+        libc("syscall", 442, tree, b"", 0x1000, attributes, len(attributes))  # mount_setattr
+        libc("syscall", 429, tree, b"", AT_FDCWD, target.encode(), 4)  # move_mount
+        os.close(tree)
+    os.write(done[1], b"x")
+    os.waitpid(pid, 0)
+
+
+def case_idmapped_mount():
+    if os.uname().release.startswith("6.1."):
+        return  # Linux 6.12 is the first whose FUSE can
+    os.mkdir("plain")
+    put("plain/old")
+    os.mkdir("/mnt/mapped")
+    idmapped("plain", "/mnt/mapped")
+    try:
+        os.chmod("plain", 0o755)
+        assert os.stat("/mnt/mapped/old").st_uid == 5000
+
+        def owner():
+            put("/mnt/mapped/new", b"by 5000")
+            os.mkdir("/mnt/mapped/dir")
+            os.chmod("/mnt/mapped/old", 0o600)
+        wait_for(in_child(owner, 5000))
+        for name in ("new", "dir", "old"):
+            assert (os.stat(f"plain/{name}").st_uid, os.stat(f"plain/{name}").st_gid) == (0, 0), name
+        with fails_with(errno.EOVERFLOW):
+            put("/mnt/mapped/none")  # root has no id there
+    finally:
+        subprocess.run(["umount", "/mnt/mapped"], check=True)
+
+
 def main():
     os.mkdir(f"{SHARE}/host")
     failed, wanted = False, [word for word in sys.argv[2:] if not word.startswith("-")]
