@@ -5,6 +5,8 @@
 #include <linux/xattr.h>
 #include <string.h>
 
+#include "host_attr.h"
+#include "host_path.h"
 #include "host_xattr.h"
 #include "owner.h"
 #include "xattrmap.h"
@@ -42,6 +44,23 @@ int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill)
     if (!error && (kill || !stay))
         error = owner_kill_set_id(req->thread, inode);
     return error ? error : setid_drop_capability(req, fd);
+}
+
+int setid_prepare_cut(struct fuse_req *req, struct inode *inode, int fd, bool kill)
+{
+    struct statx attributes;
+    int error = setid_prepare(req, inode, fd, kill);
+    if (!error && left_to_us(req) && kill)
+        error = host_stat_fd(fd, &attributes);
+    else
+        return error;
+    if (error || (attributes.stx_mode & (S_ISGID | S_IXGRP)) != S_ISGID)
+        return error;
+    /* Nothing goes by itself then; what has to, goes here. */
+    error = host_cred_fsetid(&req->thread->cred, true);
+    if (!error && (attributes.stx_mode & S_ISUID))
+        error = host_chmod(fd, attributes.stx_mode & 07777 & ~S_ISUID);
+    return error;
 }
 
 int setid_prepare_untold(struct fuse_req *req, struct inode *inode, int fd)

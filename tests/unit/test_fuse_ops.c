@@ -151,6 +151,14 @@ static void setuid_bits_die(void)
     CHECK_EQ(guest_do(&guest, FUSE_OPEN, node, in), 0);
     CHECK_EQ(guest_host_stat(&guest, "suid").st_mode & 07777, 0755);
 
+    /* Without group execution S_ISGID stays when the file is cut, as <linux/fuse.h> wants it. */
+    CHECK_EQ(chmod(path, 06644), 0);
+    size.valid = FATTR_SIZE | FATTR_KILL_SUIDGID;
+    CHECK_EQ(guest_do(&guest, FUSE_SETATTR, node, size), 0);
+    CHECK_EQ(guest_host_stat(&guest, "suid").st_mode & 07777, 02644);
+    CHECK_EQ(guest_do(&guest, FUSE_OPEN, node, in), 0);
+    CHECK_EQ(guest_host_stat(&guest, "suid").st_mode & 07777, 02644);
+
     /* After all that a mode is set exactly as asked, in whatever group the file is. */
     struct fuse_setattr_in mode = {
         .valid = FATTR_MODE | FATTR_UID | FATTR_GID, .mode = 06711, .uid = 5, .gid = 6};

@@ -611,7 +611,7 @@ def test_one_line_for_what_is_wrong():
         ((), 2, "--shared-dir"),
         ((share,), 2, "--socket-path"),
         ((share, sock, "--cache=some"), 2, "auto, always, never or metadata"),
-        ((share, sock, "--posix-acl"), 2, "--posix-acl"),
+        ((share, sock, "--posix-acl=some"), 2, "--posix-acl"),
         (("--shared-dir=/nowhere", sock), 1, "/nowhere"),
         ((f"--shared-dir={regular}", sock), 1, "Not a directory"),
         ((share, "--socket-path=/nowhere/socket"), 1, "/nowhere/socket"),
