@@ -390,13 +390,3 @@ int apply_outcome(struct options_parser *parser, const struct option_row *row, c
     parser->outcome = (enum options_outcome)row->max;
     return 0;
 }
-
-int apply_later(struct options_parser *parser, const struct option_row *row, const char *value)
-{
-    if (value && find_choice(row, value))
-        return 0;
-    if (row->choices[0].word)
-        return options_fail(parser, "%s is not supported yet: leave it out, or say =%s",
-                            parser->spelled, row->choices[0].word);
-    return options_fail(parser, "%s is not supported yet: leave it out", parser->spelled);
-}

@@ -78,7 +78,7 @@ option_apply apply_flag, apply_choice, apply_feature, apply_feature_flag, apply_
     apply_unsigned, apply_fd;
 option_apply apply_size, apply_power_of_two, apply_seconds;
 option_apply apply_tag, apply_modcaps, apply_id_map, apply_rlimit, apply_debug;
-option_apply apply_outcome, apply_later, apply_migration, apply_compat;
+option_apply apply_outcome, apply_migration, apply_compat;
 option_apply apply_xattrmap, apply_xattr_preset, apply_id_rule;
 
 /* Puts what presets there are before the rules of --xattrmap. Returns 0, or after options_fail().

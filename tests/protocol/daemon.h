@@ -78,7 +78,7 @@ bool daemon_is_alive(const struct daemon *daemon);
 unsigned daemon_fd_count(const struct daemon *daemon);
 unsigned daemon_thread_count(const struct daemon *daemon);
 
-/* Waits for the serving process to have exactly so many descriptors. */
+/* Waits for the serving process to have so many descriptors, or fewer: it closes what is idle. */
 void daemon_expect_fds(const struct daemon *daemon, unsigned count);
 
 /* True when the log contains the text. */
