@@ -59,6 +59,12 @@ static const struct option_choice feature_choices[] = {
     {NULL, 0, false},
 };
 
+static const struct option_choice no_open_choices[] = {
+    {"auto", NO_OPEN_AUTO, false},
+    {"never", NO_OPEN_NEVER, false},
+    {NULL, 0, false},
+};
+
 static const struct option_choice dax_choices[] = {
     {"auto", DAX_AUTO, false},
     {"always", DAX_ALWAYS, false},
@@ -205,6 +211,20 @@ const struct option_row option_rows[] = {
         .help =
             "How long a name may be taken to lead to nothing. What the host adds meanwhile is not "
             "seen; what the guest itself adds is.",
+    },
+    {
+        .name = "no-open",
+        .section = SECTION_FS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "when",
+        .default_text = "auto",
+        .apply = apply_choice,
+        FIELD(no_open),
+        .choices = no_open_choices,
+        .help = "Whether the guest may use files and directories without telling when it opens and "
+                "closes them. auto: with --cache=always, as root, on file systems where programs "
+                "cannot see the difference. never: it always tells, so that a file which it has "
+                "open outlives its removal on the host.",
     },
     {
         .name = "inode-file-handles",

@@ -67,6 +67,20 @@ uint32_t cachepol_open_dir(const struct settings *settings)
     return policies[settings->cache].open_dir;
 }
 
+/*
+ * Only where open() has nothing to find out: with "always" data is kept over it anyway. On a
+ * read-only share it has to refuse; O_DIRECT and O_NOATIME are the host's to see, once for each
+ * open file.
+ */
+uint64_t cachepol_without_open(const struct settings *settings)
+{
+    if (settings->cache != CACHE_ALWAYS || settings->no_open == NO_OPEN_NEVER)
+        return 0;
+    bool open_matters =
+        settings->readonly || settings->allow_direct_io || settings->preserve_noatime;
+    return FUSE_NO_OPENDIR_SUPPORT | (open_matters ? 0 : FUSE_NO_OPEN_SUPPORT);
+}
+
 uint64_t cachepol_init_flags(const struct settings *settings, uint32_t minor)
 {
     /*

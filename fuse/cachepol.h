@@ -41,4 +41,10 @@ uint32_t cachepol_open_dir(const struct settings *settings);
 /* The INIT flags by which the guest caches, for a guest whose kernel speaks FUSE 7.minor. */
 uint64_t cachepol_init_flags(const struct settings *settings, uint32_t minor);
 
+/*
+ * The INIT flags by which the guest leaves out OPEN and OPENDIR, as far as the settings allow it;
+ * 0: it never does.
+ */
+uint64_t cachepol_without_open(const struct settings *settings);
+
 #endif

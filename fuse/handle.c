@@ -132,6 +132,11 @@ int handle_release(struct handle_table *table, enum handle_kind kind, uint64_t f
     return error ? error : release(table, handle, (uint32_t)(fh >> 32));
 }
 
+void handle_drop(struct handle_table *table, uint64_t fh)
+{
+    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32));
+}
+
 void handle_release_all(struct handle_table *table)
 {
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);

@@ -61,6 +61,9 @@ int handle_of_node(struct handle_table *table, uint64_t nodeid, int *ret_fd);
 /* Closes a handle when the last request that uses it has ended. Returns 0 or -EBADF. */
 int handle_release(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid);
 
+/* The same by fh alone, for one that is no handle of the guest's. */
+void handle_drop(struct handle_table *table, uint64_t fh);
+
 void handle_release_all(struct handle_table *table);
 
 #endif

@@ -46,6 +46,9 @@ struct host_cred {
 /* Learns the calling thread's credentials. Returns 0 or a negative errno. */
 int host_cred_init(struct host_cred *cred);
 
+/* Whether the server may open every file, whatever its mode, as a local root may. */
+bool host_cred_opens_all(const struct host_cred *cred);
+
 /*
  * Takes the ids, in this order of calls: groups, gid, uid, while the right to change them is still
  * there in every configuration. Makes no system call for what is already right. To be followed by

@@ -58,13 +58,13 @@ int host_read(int fd, struct iovec *pieces, unsigned count, off_t offset, size_t
     return 0;
 }
 
-int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset, bool append,
+int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset, int how,
                size_t *ret_length)
 {
     size_t done = 0;
     while (count) {
         unsigned now = count < PIECES_PER_CALL ? count : PIECES_PER_CALL;
-        ssize_t put = pwritev2(fd, pieces, (int)now, offset + (off_t)done, append ? RWF_APPEND : 0);
+        ssize_t put = pwritev2(fd, pieces, (int)now, offset + (off_t)done, how);
         if (put < 0) {
             int error = -errno;
             if (done == 0)

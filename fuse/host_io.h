@@ -22,11 +22,11 @@
 int host_read(int fd, struct iovec *pieces, unsigned count, off_t offset, size_t *ret_length);
 
 /*
- * Writes pieces at offset, or with append at the end of the file, wherever that is then. Returns 0
- * with the bytes written (fewer when the file system was full, or an error came after the first
- * bytes), else a negative errno.
+ * Writes pieces at offset. how: RWF_APPEND (at the end of the file, wherever that is then),
+ * RWF_DSYNC, RWF_SYNC as of pwritev2(2). Returns 0 with the bytes written (fewer when the file
+ * system was full, or an error came after the first bytes), else a negative errno.
  */
-int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset, bool append,
+int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset, int how,
                size_t *ret_length);
 
 /* Switches O_DIRECT of an open file on or off. */

@@ -133,6 +133,11 @@ int inode_get(struct inode_table *table, uint64_t nodeid, struct inode **ret_ino
     return 0;
 }
 
+uint32_t inode_index(const struct inode_table *table, const struct inode *inode)
+{
+    return (uint32_t)(inode - table->slab);
+}
+
 uint64_t inode_id(const struct inode_table *table, const struct inode *inode)
 {
     uint32_t index = (uint32_t)(inode - table->slab);
@@ -193,8 +198,10 @@ static bool unlink_unused(struct inode_table *table, struct inode *inode)
 
 static void give_up(struct inode_table *table, struct inode *inode)
 {
-    if (unlink_unused(table, inode))
-        epoch_retire(table->server->epochs, slot_release, table, (uint64_t)(inode - table->slab));
+    if (!unlink_unused(table, inode))
+        return;
+    opens_drop(table->server->opens, inode);
+    epoch_retire(table->server->epochs, slot_release, table, inode_index(table, inode));
 }
 
 /* linger: the guest may still come back with its id. */
@@ -207,6 +214,7 @@ static void forget(struct inode_table *table, struct inode *inode, uint64_t coun
     } while (!atomic_compare_exchange_weak(&inode->lookups, &before, after));
     if (after)
         return;
+    opens_drop(table->server->opens, inode);
     uint64_t oldest = 0;
     if (!linger || !inode_linger(table, inode, &oldest))
         give_up(table, inode);

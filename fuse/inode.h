@@ -61,6 +61,9 @@ void inode_table_free(struct inode_table *table);
  */
 int inode_get(struct inode_table *table, uint64_t nodeid, struct inode **ret_inode);
 
+/* The place of an inode in the table. */
+uint32_t inode_index(const struct inode_table *table, const struct inode *inode);
+
 /* The node id of an inode. */
 uint64_t inode_id(const struct inode_table *table, const struct inode *inode);
 
@@ -153,6 +156,12 @@ void inode_let_go(struct fuse_thread *thread, struct inode *inode);
  * file systems that are known, false for all others.
  */
 bool inode_closes_silently(const struct inode_table *table, const struct inode *inode);
+
+/*
+ * Whether an offset that a directory's listing gave means the same when the directory is opened
+ * again, however it has changed: true where that is known of the file system.
+ */
+bool inode_offsets_last(const struct inode_table *table, const struct inode *inode);
 
 /*
  * Opens a regular file or directory for I/O. flags are open(2)'s; O_CREAT, O_EXCL and O_NOFOLLOW

@@ -363,6 +363,11 @@ bool inode_closes_silently(const struct inode_table *table, const struct inode *
     return mounts_close_silently(table->mounts, inode->mount);
 }
 
+bool inode_offsets_last(const struct inode_table *table, const struct inode *inode)
+{
+    return mounts_offsets_last(table->mounts, inode->mount);
+}
+
 int inode_open(struct fuse_thread *thread, struct inode *inode, int flags, int *ret_fd)
 {
     if (S_ISLNK(inode->type))

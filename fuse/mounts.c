@@ -28,7 +28,8 @@ struct mount {
     bool handles;        /* file handles can be used here */
     _Atomic int fd;      /* -1: none, or none now */
     atomic_bool hot;     /* fd was asked for since the last mounts_rest() */
-    bool silent_close;   /* close(2) has nothing to say there */
+    bool silent_close;   /* close(2) has nothing to say that write(2) had not */
+    bool offsets_last;   /* of directories, after these are closed */
 };
 
 struct mounts {
@@ -97,24 +98,33 @@ static int probe_handles(int fd, unsigned mode, int *ret_mount_fd)
 }
 
 /*
- * Local file systems without a flush operation, by what statfs(2) calls them. All others might say
- * only at close(2) that an earlier write has failed; an overlay, what is below it.
+ * What is known of file systems, by what statfs(2) calls them. Local ones have no flush operation;
+ * all others might say only at close(2) that an earlier write has failed; an overlay, what is below
+ * it. Offsets of directories are places on the disk or hashes of names; but in an older tmpfs they
+ * count the entries, of which there may be fewer tomorrow.
  */
-static bool closes_silently(int fd)
+static void learn(struct mount *mount, int fd)
 {
-    static const uint32_t silent[] = {
-        EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,   BTRFS_SUPER_MAGIC,    TMPFS_MAGIC,
-        RAMFS_MAGIC,      F2FS_SUPER_MAGIC,  EXFAT_SUPER_MAGIC,    MSDOS_SUPER_MAGIC,
-        SQUASHFS_MAGIC,   ISOFS_SUPER_MAGIC, EROFS_SUPER_MAGIC_V1, 0xca451a4e, /* bcachefs */
-        0x2fc12fc1,                                                            /* ZFS */
+    static const struct {
+        uint32_t magic;
+        bool offsets_last;
+    } local[] = {
+        {EXT4_SUPER_MAGIC, true},   {XFS_SUPER_MAGIC, true},      {BTRFS_SUPER_MAGIC, true},
+        {F2FS_SUPER_MAGIC, true},   {EROFS_SUPER_MAGIC_V1, true}, {SQUASHFS_MAGIC, true},
+        {ISOFS_SUPER_MAGIC, true},  {0xca451a4e, true}, /* bcachefs */
+        {0x2fc12fc1, true},                             /* ZFS */
+        {TMPFS_MAGIC, false},       {RAMFS_MAGIC, false},         {EXFAT_SUPER_MAGIC, false},
+        {MSDOS_SUPER_MAGIC, false},
     };
     struct statfs statfs;
     if (host_statfs(fd, &statfs) < 0)
-        return false;
-    for (unsigned i = 0; i < ARRAY_SIZE(silent); i++)
-        if ((uint32_t)statfs.f_type == silent[i])
-            return true;
-    return false;
+        return;
+    for (unsigned i = 0; i < ARRAY_SIZE(local); i++) {
+        if ((uint32_t)statfs.f_type != local[i].magic)
+            continue;
+        mount->silent_close = true;
+        mount->offsets_last = local[i].offsets_last;
+    }
 }
 
 static struct mount *find_locked(struct mounts *mounts, uint64_t mount_id, struct mount **ret_free)
@@ -152,9 +162,9 @@ static int add_locked(struct mounts *mounts, int fd, const struct statx *attribu
                             .unique = host_mounts_unique(fd),
                             .dev = dev_of(attributes),
                             .handles = !error,
-                            .silent_close = closes_silently(fd),
                             .fd = mount_fd,
                             .hot = true};
+    learn(entry, fd);
     if (entry == &mounts->entries[mounts->used])
         mounts->used++;
     return 0;
@@ -274,6 +284,11 @@ int mounts_fd(struct mounts *mounts, uint32_t mount, int *ret_fd)
 bool mounts_close_silently(const struct mounts *mounts, uint32_t mount)
 {
     return mounts->entries[mount].silent_close;
+}
+
+bool mounts_offsets_last(const struct mounts *mounts, uint32_t mount)
+{
+    return mounts->entries[mount].offsets_last;
 }
 
 bool mounts_find(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount)

@@ -65,6 +65,9 @@ int mounts_fd(struct mounts *mounts, uint32_t mount, int *ret_fd);
 /* Whether close(2) has nothing to say about files of the mount. */
 bool mounts_close_silently(const struct mounts *mounts, uint32_t mount);
 
+/* Whether directory offsets of the mount outlive the open directory. */
+bool mounts_offsets_last(const struct mounts *mounts, uint32_t mount);
+
 /* Finds a mount by id, without a reference. Returns true and its index, or false. */
 bool mounts_find(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount);
 

@@ -47,7 +47,7 @@ static int reply_attributes(struct fuse_req *req, int fd)
 /* By the open file that the guest names, or by inode. */
 static int attributes_fd(struct fuse_req *req, uint32_t getattr_flags, uint64_t fh, int *ret_fd)
 {
-    if (!(getattr_flags & FUSE_GETATTR_FH))
+    if (!(getattr_flags & FUSE_GETATTR_FH) || opens_is_none(req, fh))
         return inode_fd(req->thread, req->inode, ret_fd);
     struct handle *handle;
     int error = handle_get(req->server->handles, HANDLE_FILE, fh, req->header.nodeid, &handle);
@@ -136,6 +136,19 @@ static int set_owner_and_mode(struct fuse_req *req, const struct fuse_setattr_in
     return error ? error : set_mode(req, in, fd);
 }
 
+/*
+ * Without OPEN, cutting a file to nothing may be an open() with O_TRUNC, and with FATTR_FH it is
+ * ftruncate(): both set the times even if the file had that size before; truncate(2) does not.
+ */
+static int set_size_unopened(struct fuse_req *req, const struct fuse_setattr_in *in, int fd)
+{
+    if (!opens_is_none(req, 0) || (in->size > 0 && !(in->valid & FATTR_FH)))
+        return host_truncate_path(fd, (off_t)in->size);
+    int file;
+    int error = opens_file(req, req->header.nodeid, 0, true, &file);
+    return error ? error : host_truncate(file, (off_t)in->size);
+}
+
 /* file: the open file that the guest names, NULL: none. */
 static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
                     const struct handle *file, int fd)
@@ -155,7 +168,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
     if (!error && file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)
         error = host_truncate(file->fd, (off_t)in->size);
     else if (!error)
-        error = host_truncate_path(fd, (off_t)in->size);
+        error = set_size_unopened(req, in, fd);
     int mapped = dax_after(req->thread, req->inode);
     return error ? error : mapped;
 }
@@ -203,7 +216,7 @@ int op_setattr(struct fuse_req *req)
     int error = dax_before(req->thread, req->inode, 0);
     if (error)
         return error;
-    if (in->valid & FATTR_FH) {
+    if ((in->valid & FATTR_FH) && !opens_is_none(req, in->fh)) {
         error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &file);
         if (!error)
             fd = file->fd;

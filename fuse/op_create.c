@@ -317,6 +317,11 @@ static int open_existing(struct fuse_req *req, struct creation *creation)
     if (!S_ISREG(creation->inode->type))
         return -ESTALE;
     error = op_open_handle(req, creation->inode, in->flags, in->open_flags, &creation->fh);
+    if (!error && opens_is_none(req, 0)) {
+        handle_release(req->server->handles, HANDLE_FILE, creation->fh,
+                       inode_id(req->server->inodes, creation->inode));
+        creation->fh = 0;
+    }
     if (error || !(in->flags & O_TRUNC))
         return error;
 
@@ -339,6 +344,8 @@ static int adopt_new(struct fuse_req *req, struct creation *creation)
     int error = inode_of_file(req->thread, creation->fd, &creation->inode, &creation->attributes);
     if (error)
         return error;
+    if (opens_is_none(req, 0))
+        return 0; /* the guest never says when it closes the file: so it has no handle */
     int flags = op_open_flags(req->server, req->args.create.flags) & ~O_TRUNC;
     error = handle_new(req->server->handles, HANDLE_FILE, creation->fd, (uint32_t)flags,
                        inode_id(req->server->inodes, creation->inode), &creation->fh);
@@ -375,9 +382,15 @@ static int reply_nameless(struct fuse_req *req, struct creation *creation)
     struct handle_table *handles = req->server->handles;
     uint64_t nodeid = inode_id(req->server->inodes, creation->inode);
     struct handle *handle;
-    int error = handle_get(handles, HANDLE_FILE, creation->fh, nodeid, &handle);
+    int fd = creation->fd;
+    int error = 0;
+    if (fd < 0) {
+        error = handle_get(handles, HANDLE_FILE, creation->fh, nodeid, &handle);
+        if (!error)
+            fd = handle->fd;
+    }
     if (!error)
-        error = inode_hold(req->thread, creation->inode, handle->fd);
+        error = inode_hold(req->thread, creation->inode, fd);
     if (!error)
         return reply_creation(req, creation);
     handle_release(handles, HANDLE_FILE, creation->fh, nodeid);

@@ -57,21 +57,23 @@ struct listing {
     uint64_t offset; /* of the next entry to give */
     size_t room;     /* bytes of the reply that may still be used */
     bool plus;
+    bool rewind; /* before the next block, wherever the descriptor is */
 };
 
 /* Reads a block of entries from the listing's offset. The lock makes seek and read one step. */
-static int read_block(const struct listing *listing, size_t size, size_t *ret_length)
+static int read_block(struct listing *listing, size_t size, size_t *ret_length)
 {
     struct handle *handle = listing->handle;
     char *buffer = listing->req->thread->buffer;
     int error = 0;
     pthread_mutex_lock(&handle->position_lock);
-    if (handle->position != (int64_t)listing->offset) {
+    if (handle->position != (int64_t)listing->offset || listing->rewind) {
         off_t position;
         error = host_seek(handle->fd, (off_t)listing->offset, SEEK_SET, &position);
         if (!error)
             handle->position = (int64_t)listing->offset;
     }
+    listing->rewind = false;
     if (!error)
         error = host_read_dir(handle->fd, buffer, size, ret_length);
     if (!error && *ret_length) {
@@ -193,9 +195,10 @@ static int list(struct fuse_req *req, bool plus)
         .offset = in->offset,
         .room = in->size < req->out.room ? in->size : req->out.room,
         .plus = plus,
+        /* A descriptor that was not opened for this listing may know less than is there: btrfs. */
+        .rewind = in->fh == 0 && in->offset == 0,
     };
-    int error =
-        handle_get(req->server->handles, HANDLE_DIR, in->fh, req->header.nodeid, &listing.handle);
+    int error = opens_dir(req, in->fh, &listing.handle);
     if (error)
         return error;
     if (in->offset > INT64_MAX)

@@ -188,8 +188,8 @@ int op_ioctl(struct fuse_req *req)
 {
     const struct fuse_ioctl_in *in = &req->args.ioctl;
     enum handle_kind kind = in->flags & FUSE_IOCTL_DIR ? HANDLE_DIR : HANDLE_FILE;
-    struct handle *handle;
-    int error = handle_get(req->server->handles, kind, in->fh, req->header.nodeid, &handle);
+    int fd;
+    int error = opens_fd(req, kind, in->fh, &fd);
     if (error)
         return error;
     const struct call *call = call_of(in);
@@ -197,5 +197,5 @@ int op_ioctl(struct fuse_req *req)
         return -ENOTTY;
     if (call->changes && req->server->settings->readonly)
         return -EROFS;
-    return call->function(req, handle->fd);
+    return call->function(req, fd);
 }

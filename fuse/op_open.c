@@ -106,6 +106,9 @@ int op_open(struct fuse_req *req)
     const struct settings *settings = req->server->settings;
     if (settings->readonly && ((in->flags & O_ACCMODE) != O_RDONLY || (in->flags & O_TRUNC)))
         return -EROFS;
+    /* Linux asks no more, and uses files as if they were open as handle 0 (opens.h). */
+    if (session_has(&req->server->session, FUSE_NO_OPEN_SUPPORT))
+        return -ENOSYS;
     uint64_t fh;
     int error = op_open_handle(req, req->inode, in->flags, in->open_flags, &fh);
     if (error)
@@ -134,6 +137,8 @@ int op_opendir(struct fuse_req *req)
 {
     if (!S_ISDIR(req->inode->type))
         return -ENOTDIR;
+    if (session_has(&req->server->session, FUSE_NO_OPENDIR_SUPPORT))
+        return -ENOSYS;
     uint64_t fh;
     int error = open_counted(req, req->inode, HANDLE_DIR, O_RDONLY | O_DIRECTORY, &fh);
     if (error)
@@ -143,6 +148,9 @@ int op_opendir(struct fuse_req *req)
 
 int op_release(struct fuse_req *req)
 {
+    /* Of a file that CREATE has made before the first OPEN. */
+    if (opens_is_none(req, req->args.release.fh))
+        return 0;
     struct inode *inode;
     if (inode_get(req->server->inodes, req->header.nodeid, &inode) == 0) {
         int error = dax_before(req->thread, inode, 0);
@@ -173,6 +181,9 @@ int op_releasedir(struct fuse_req *req)
 int op_flush(struct fuse_req *req)
 {
     const struct fuse_flush_in *in = &req->args.flush;
+    /* Without OPEN there is nothing to close: Linux asks no more. */
+    if (opens_is_none(req, in->fh))
+        return -ENOSYS;
     struct handle *handle;
     int error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
     if (!error)
@@ -185,14 +196,13 @@ int op_flush(struct fuse_req *req)
 static int sync_handle(struct fuse_req *req, enum handle_kind kind)
 {
     const struct fuse_fsync_in *in = &req->args.fsync;
-    struct handle *handle;
-    int error = handle_get(req->server->handles, kind, in->fh, req->header.nodeid, &handle);
+    int fd;
+    int error = opens_fd(req, kind, in->fh, &fd);
     if (error)
         return error;
     error = dax_before(req->thread, req->inode, 0);
     if (error)
         return error;
-    int fd = handle->fd;
     error = req_step_out(req, (int *[]){&fd}, 1);
     return error ? error : host_sync(fd, in->fsync_flags & FUSE_FSYNC_FDATASYNC);
 }

@@ -26,12 +26,16 @@ static int follow_direct_io(struct handle *handle, uint32_t wanted)
     return error;
 }
 
-static int get_file(struct fuse_req *req, uint64_t fh, uint32_t wanted, struct handle **ret_handle)
+static int get_file(struct fuse_req *req, uint64_t fh, uint32_t wanted, bool write, int *ret_fd)
 {
-    int error = handle_get(req->server->handles, HANDLE_FILE, fh, req->header.nodeid, ret_handle);
-    if (error || !req->server->settings->allow_direct_io)
+    if (opens_is_none(req, fh))
+        return opens_file(req, req->header.nodeid, fh, write, ret_fd);
+    struct handle *handle;
+    int error = handle_get(req->server->handles, HANDLE_FILE, fh, req->header.nodeid, &handle);
+    if (error)
         return error;
-    return follow_direct_io(*ret_handle, wanted);
+    *ret_fd = handle->fd;
+    return req->server->settings->allow_direct_io ? follow_direct_io(handle, wanted) : 0;
 }
 
 static bool range_fits(uint64_t offset, uint32_t size)
@@ -42,8 +46,8 @@ static bool range_fits(uint64_t offset, uint32_t size)
 int op_read(struct fuse_req *req)
 {
     const struct fuse_read_in *in = &req->args.read;
-    struct handle *handle;
-    int error = get_file(req, in->fh, in->flags, &handle);
+    int fd;
+    int error = get_file(req, in->fh, in->flags, false, &fd);
     if (error)
         return error;
     if (!range_fits(in->offset, in->size))
@@ -58,7 +62,7 @@ int op_read(struct fuse_req *req)
     error = wire_out_pieces(&req->out, size, &pieces, &count);
     size_t length;
     if (!error)
-        error = host_read(handle->fd, pieces, count, (off_t)in->offset, &length);
+        error = host_read(fd, pieces, count, (off_t)in->offset, &length);
     if (error)
         return error;
     wire_out_filled(&req->out, length);
@@ -72,16 +76,30 @@ static bool appends(const struct fuse_req *req, const struct fuse_write_in *in)
            !session_has(&req->server->session, FUSE_WRITEBACK_CACHE);
 }
 
+/*
+ * For one write: where it goes, and that it be on the disk when it ends, which a file may have been
+ * opened for, with or without our knowing (RWF_DSYNC, opens.h).
+ */
+static int write_how(const struct fuse_write_in *in, bool append)
+{
+    int how = append ? RWF_APPEND : 0;
+    if ((in->flags & O_SYNC) == O_SYNC)
+        how |= RWF_SYNC;
+    else if (in->flags & O_DSYNC)
+        how |= RWF_DSYNC;
+    return how;
+}
+
 int op_write(struct fuse_req *req)
 {
     const struct fuse_write_in *in = &req->args.write;
-    struct handle *handle;
-    int error = get_file(req, in->fh, in->flags, &handle);
+    int fd;
+    int error = get_file(req, in->fh, in->flags, true, &fd);
     if (error)
         return error;
     if (!range_fits(in->offset, in->size))
         return -EINVAL;
-    error = setid_prepare_write(req, req->inode, handle->fd, in->write_flags);
+    error = setid_prepare_write(req, req->inode, fd, in->write_flags);
     if (error)
         return error;
 
@@ -93,7 +111,7 @@ int op_write(struct fuse_req *req)
     if (!error)
         error = dax_before(req->thread, req->inode, append ? INT64_MAX : in->offset + in->size);
     if (!error)
-        error = host_write(handle->fd, pieces, count, (off_t)in->offset, append, &length);
+        error = host_write(fd, pieces, count, (off_t)in->offset, write_how(in, append), &length);
     if (error)
         return error;
     error = dax_after(req->thread, req->inode);

@@ -13,15 +13,6 @@
 /* The reply counts in 32 bits; whole pages, so that the next request starts on a page again. */
 #define COPY_MAX ((size_t)INT_MAX & ~(size_t)4095)
 
-static int get_file(struct fuse_req *req, uint64_t fh, uint64_t nodeid, int *ret_fd)
-{
-    struct handle *handle;
-    int error = handle_get(req->server->handles, HANDLE_FILE, fh, nodeid, &handle);
-    if (!error)
-        *ret_fd = handle->fd;
-    return error;
-}
-
 static bool is_known_mode(uint32_t mode)
 {
     switch (mode) {
@@ -52,7 +43,7 @@ int op_fallocate(struct fuse_req *req)
 {
     const struct fuse_fallocate_in *in = &req->args.fallocate;
     int fd;
-    int error = get_file(req, in->fh, req->header.nodeid, &fd);
+    int error = opens_file(req, req->header.nodeid, in->fh, true, &fd);
     if (error)
         return error;
     if (!is_known_mode(in->mode))
@@ -80,7 +71,7 @@ int op_lseek(struct fuse_req *req)
 {
     const struct fuse_lseek_in *in = &req->args.lseek;
     int fd;
-    int error = get_file(req, in->fh, req->header.nodeid, &fd);
+    int error = opens_file(req, req->header.nodeid, in->fh, false, &fd);
     if (error)
         return error;
     switch (in->whence) {
@@ -110,9 +101,9 @@ static int copy(struct fuse_req *req, size_t max, size_t *ret_length)
     const struct fuse_copy_file_range_in *in = &req->args.copy_file_range;
     int from;
     int to;
-    int error = get_file(req, in->fh_in, req->header.nodeid, &from);
+    int error = opens_file(req, req->header.nodeid, in->fh_in, false, &from);
     if (!error)
-        error = get_file(req, in->fh_out, in->nodeid_out, &to);
+        error = opens_file(req, in->nodeid_out, in->fh_out, true, &to);
     if (error)
         return error;
     if (in->flags || in->off_in > INT64_MAX || in->off_out > INT64_MAX)

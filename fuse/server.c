@@ -39,12 +39,14 @@ static int tables_init(struct fuse_server *server, int share_fd)
 {
     size_t size = (size_t)INODES_MAX * sizeof(struct inode) +
                   (size_t)HANDLES_MAX * sizeof(struct handle) + locks_arena_size() +
-                  dax_arena_size(server->settings);
+                  dax_arena_size(server->settings) + opens_arena_size(server);
     int error = arena_new(size, &server->arena);
     if (!error)
         error = epochs_new(FUSE_THREADS_MAX, &server->epochs);
     if (!error)
         error = handle_table_new(server, &server->handles);
+    if (!error)
+        error = opens_new(server, &server->opens);
     if (!error)
         error = inode_table_new(server, share_fd, &server->inodes);
     if (!error)
@@ -151,6 +153,7 @@ void fuse_server_free(struct fuse_server *server)
     dax_free(server->dax); /* its keeper is still in the epochs */
     locks_free(server->locks);
     epochs_free(server->epochs);
+    opens_free(server->opens);
     handle_table_free(server->handles);
     inode_table_free(server->inodes);
     arena_free(server->arena);
@@ -182,6 +185,7 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
     if (!thread)
         return -ENOMEM;
     thread->server = server;
+    pthread_mutex_init(&thread->unopened.position_lock, NULL);
     if (hooks)
         thread->hooks = *hooks;
     thread->tail = malloc(FUSE_TAIL_MAX);
@@ -207,6 +211,7 @@ void fuse_thread_free(struct fuse_thread *thread)
     counters_leave(&thread->server->counters, &thread->counters);
     epoch_slot_put(thread->epoch);
     host_cred_umask(&thread->cred, 0);
+    pthread_mutex_destroy(&thread->unopened.position_lock);
     free(thread->tail);
     free(thread->buffer);
     free(thread);

@@ -19,6 +19,7 @@
 #include "inode.h"
 #include "janitor.h"
 #include "lock.h"
+#include "opens.h"
 #include "request.h"
 #include "session.h"
 #include "xattrmap.h"
@@ -34,6 +35,7 @@ struct fuse_server {
     struct janitor *janitor;
     struct handle_table *handles;
     struct locks *locks;
+    struct opens *opens; /* NULL: no guest does without OPEN */
     struct session session;
     struct counters_list counters;
     bool acl_works; /* the share has POSIX ACLs, and --posix-acl wants them */
@@ -56,6 +58,7 @@ struct fuse_thread {
     unsigned window_pin_count;
     int temporary[THREAD_TEMPORARY_MAX]; /* descriptors to close when the request ends */
     unsigned temporary_count;
+    struct handle unopened; /* of a request whose directory or file has none (opens.h) */
 };
 
 /* Closes fd when the running request ends: for what the request uses and no table keeps. */

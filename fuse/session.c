@@ -30,7 +30,7 @@ static uint64_t wanted_flags(const struct fuse_server *server, uint32_t minor)
     uint64_t flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
                      FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT | FUSE_HAS_IOCTL_DIR |
                      FUSE_EXPORT_SUPPORT | FUSE_ABI_CREATE_SUPP_GROUP | FUSE_ABI_ALLOW_IDMAP |
-                     cachepol_init_flags(settings, minor);
+                     cachepol_init_flags(settings, minor) | cachepol_without_open(settings);
     if (settings->announce_submounts)
         flags |= FUSE_SUBMOUNTS;
     /* With --owner-xattr set-id bits are not the host's, which could not take them away: the guest
@@ -136,6 +136,7 @@ int op_init(struct fuse_req *req)
     int error = settle_flags(server->settings, &flags);
     if (error)
         return error;
+    flags &= ~opens_unfit_flags(req, flags);
     struct session *session = &server->session;
     uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);

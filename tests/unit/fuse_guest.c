@@ -15,7 +15,7 @@
 #define PIECES_MAX  6000
 #define REQUEST_MAX (1u << 21)
 
-static uint64_t last_unique;
+static _Thread_local uint64_t last_unique;
 
 static unsigned open_descriptors(void)
 {
@@ -119,7 +119,7 @@ int guest_end(struct guest *guest)
 
 const char *guest_path(const struct guest *guest, const char *name)
 {
-    static char paths[4][512];
+    static _Thread_local char paths[4][512];
     static unsigned next;
     char *path = paths[next++ % 4];
     snprintf(path, sizeof(paths[0]), "%s/%s", guest->root, name);
@@ -163,10 +163,11 @@ static int take_reply(struct guest *guest, const uint8_t *memory, size_t room, s
 int guest_send(struct guest *guest, struct fuse_in_header *header, const void *args,
                size_t args_length, const void *tail, size_t tail_length, size_t room)
 {
-    static uint8_t request[REQUEST_MAX];
-    static uint8_t memory[GUARD + sizeof(struct fuse_out_header) + GUEST_BODY_MAX + GUARD];
-    static struct iovec readable[PIECES_MAX];
-    static struct iovec writable[PIECES_MAX];
+    static _Thread_local uint8_t request[REQUEST_MAX];
+    static _Thread_local uint8_t
+        memory[GUARD + sizeof(struct fuse_out_header) + GUEST_BODY_MAX + GUARD];
+    static _Thread_local struct iovec readable[PIECES_MAX];
+    static _Thread_local struct iovec writable[PIECES_MAX];
     size_t length = sizeof(*header) + args_length + tail_length;
     header->unique = guest->unique = ++last_unique;
     memcpy(request, header, sizeof(*header));

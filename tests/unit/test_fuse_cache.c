@@ -128,6 +128,16 @@ static void flush_where_it_matters(void)
     CHECK_EQ(BODY(fuse_open_out)->open_flags, 0);
     CHECK_EQ(guest_end(&guest), 0);
 
+    /* FLUSH is when a process's record locks go. */
+    guest_prepare(&guest);
+    guest.settings.posix_lock = true;
+    start(&guest, FUSE_POSIX_LOCKS);
+    guest_host_file(&guest, "f", "x");
+    node = guest_lookup(&guest, "f");
+    CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+    CHECK_EQ(BODY(fuse_open_out)->open_flags, 0);
+    CHECK_EQ(guest_end(&guest), 0);
+
     /* What was stored through a window is written by FLUSH. */
     guest_prepare(&guest);
     guest.settings.dax_window = 16 << 20;

@@ -4,7 +4,8 @@ import os
 import subprocess
 import time
 
-from . import compare, hostfs, isolation, options_export, options_flags, runner, syscalls
+from . import compare, hostfs, isolation, options_export, options_flags, options_unopened, runner
+from . import syscalls
 from . import world as worlds
 from .stand import Stand, StandError
 
@@ -266,6 +267,10 @@ CHECKS = (
      options_export.fill),
     ("export-without-handles", ("--inode-file-handles=never",),
      options_export.export_without_handles, options_export.fill),
+    ("readonly-always", ("--readonly", "--cache=always"), readonly, fill),
+    ("unopened", ("--cache=always", "--rlimit-nofile=256"), options_unopened.unopened, None),
+    ("opened", ("--cache=always", "--rlimit-nofile=256", "--no-open=never"),
+     options_unopened.unopened, None),
     ("announced-submounts", ("--announce-submounts",), submounts, "submount"),
     ("hidden-submounts", ("--no-announce-submounts",), submounts, "submount"),
     ("descriptor-budget", ("--rlimit-nofile=256",), budget, None),

@@ -178,6 +178,7 @@ def use(check):
     for _ in range(10):
         check.expect(read(os.path.join(mnt, "l")) == "content", "content")
         check.expect(not os.path.exists(os.path.join(mnt, "missing")), "missing")
+        check.expect("w" in os.listdir(mnt), "list")
         fd = os.open(os.path.join(mnt, "w"), os.O_WRONLY)
         os.write(fd, b"other")
         os.close(fd)
@@ -196,8 +197,12 @@ TRIPS = (
                           "READ": (10, 99)}),
     (("--cache=auto", *LONG), {"READLINK": (1, 1), "FLUSH": (0, 0), "LOOKUP": (3, 8)}),
     (("--cache=auto", "--writeback", *LONG), {"FLUSH": (10, 99)}),
-    (("--cache=always", *LONG), {"READLINK": (1, 1), "FLUSH": (0, 0), "LOOKUP": (3, 8),
-                                 "READ": (1, 3)}),
+    # OPEN, OPENDIR and FLUSH are tried once.
+    (("--cache=always", *LONG), {"READLINK": (1, 1), "FLUSH": (1, 1), "LOOKUP": (3, 8),
+                                 "READ": (1, 3), "OPEN": (1, 1), "RELEASE": (0, 1),
+                                 "OPENDIR": (1, 1), "RELEASEDIR": (0, 0), "WRITE": (11, 11)}),
+    (("--cache=always", "--no-open=never", *LONG),
+     {"FLUSH": (0, 0), "OPEN": (20, 99), "RELEASE": (20, 99), "OPENDIR": (10, 10)}),
 )
 
 
