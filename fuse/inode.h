@@ -137,10 +137,10 @@ int inode_sync_mounts(struct inode_table *table, int share_fd);
 int inode_budget_take(struct fuse_server *server);
 
 /*
- * Keeps the inode's descriptor, if it has one, until it is forgotten: for a file whose last name
- * is gone. Its file handle alone would not keep it alive.
+ * Keeps the inode's descriptor until it is forgotten: for a file whose last name is gone. Its file
+ * handle alone would not keep it alive. Returns false when it has none at this moment.
  */
-void inode_keep(struct inode_table *table, struct inode *inode);
+bool inode_keep(struct inode_table *table, struct inode *inode);
 
 /*
  * The same for one that may have no descriptor yet: fd is any of the file. It counts in the budget.

@@ -142,11 +142,13 @@ void inode_cache_drop(struct inode_table *table, struct inode *inode)
         epoch_retire(table->server->epochs, cached_fd_release, table->server, (uint64_t)fd);
 }
 
-void inode_keep(struct inode_table *table, struct inode *inode)
+bool inode_keep(struct inode_table *table, struct inode *inode)
 {
     pthread_mutex_lock(&table->cache.lock);
     cache_slot_free(table, inode);
+    bool kept = atomic_load(&inode->fd) >= 0;
     pthread_mutex_unlock(&table->cache.lock);
+    return kept;
 }
 
 int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd)

@@ -13,34 +13,44 @@
 #define RENAME_KNOWN (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)
 
 /*
- * What is about to lose its last name, with one lookup counted and a descriptor, or NULL. The guest
- * may hold it without having it open here: a process is in the directory, or has the file by
- * O_PATH. So its inode keeps the descriptor from then on, until the guest forgets it; its file
- * handle would be stale at once. That there is no such file, or no descriptor left for it, is no
- * reason not to remove it.
+ * What is about to lose its last name, with one lookup counted. The guest may hold it without
+ * having it open here: a process is in the directory, has the file by O_PATH, or open without OPEN.
+ * So its inode keeps a descriptor from then on, until the guest forgets it; its file handle would
+ * be stale at once. That there is no such file, or no descriptor left for it, is no reason not to
+ * remove it.
  */
-static struct inode *find_victim(struct fuse_req *req, struct inode *parent, const char *name)
+struct victim {
+    struct inode *inode; /* NULL: nothing, or something with other names left */
+    int fd;              /* good until the request ends; -1: none */
+};
+
+static struct victim find_victim(struct fuse_req *req, struct inode *parent, const char *name)
 {
+    struct victim victim = {.fd = -1};
     struct statx attributes;
-    struct inode *victim;
+    struct inode *inode;
     bool submount;
-    int fd;
-    if (inode_lookup(req->thread, parent, name, &victim, &attributes, &submount) < 0)
-        return NULL;
+    if (inode_lookup(req->thread, parent, name, &inode, &attributes, &submount) < 0)
+        return victim;
     if (!S_ISDIR(attributes.stx_mode) && attributes.stx_nlink > 1) {
-        inode_forget(req->thread, inode_id(req->server->inodes, victim), 1);
-        return NULL;
+        inode_forget(req->thread, inode_id(req->server->inodes, inode), 1);
+        return victim;
     }
-    inode_fd(req->thread, victim, &fd);
+    victim.inode = inode;
+    if (inode_fd(req->thread, inode, &victim.fd) < 0)
+        victim.fd = -1;
     return victim;
 }
 
-static void drop_victim(struct fuse_req *req, struct inode *victim, bool is_gone)
+static void drop_victim(struct fuse_req *req, const struct victim *victim, bool is_gone)
 {
-    if (victim && is_gone)
-        inode_keep(req->server->inodes, victim);
-    if (victim)
-        inode_forget(req->thread, inode_id(req->server->inodes, victim), 1);
+    struct inode_table *table = req->server->inodes;
+    if (!victim->inode)
+        return;
+    /* Its descriptor may have been evicted meanwhile: then the request's own leads to it. */
+    if (is_gone && !inode_keep(table, victim->inode) && victim->fd >= 0)
+        (void)inode_hold(req->thread, victim->inode, victim->fd);
+    inode_forget(req->thread, inode_id(table, victim->inode), 1);
 }
 
 static int remove_entry(struct fuse_req *req, int (*call)(int dirfd, const char *name))
@@ -50,9 +60,9 @@ static int remove_entry(struct fuse_req *req, int (*call)(int dirfd, const char 
     int error = op_name_in_parent(req, &name, &dirfd);
     if (error)
         return error;
-    struct inode *victim = find_victim(req, req->inode, name);
+    struct victim victim = find_victim(req, req->inode, name);
     error = call(dirfd, name);
-    drop_victim(req, victim, !error);
+    drop_victim(req, &victim, !error);
     return error;
 }
 
@@ -86,12 +96,12 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
         error = inode_fd(req->thread, to_parent, &to_dirfd);
     if (error)
         return error;
-    struct inode *replaced = NULL;
+    struct victim replaced = {0};
     if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
         replaced = find_victim(req, to_parent, to);
     if (!(flags & RENAME_WHITEOUT) || owner_kept(req->server)) {
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);
-        drop_victim(req, replaced, !error);
+        drop_victim(req, &replaced, !error);
         return error;
     }
 
@@ -106,7 +116,7 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);
         host_cred_restore(cred, &ids);
     }
-    drop_victim(req, replaced, !error);
+    drop_victim(req, &replaced, !error);
     return error;
 }
 
