@@ -162,7 +162,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
     if (!S_ISREG(req->inode->type))
         return -EINVAL;
 
-    int error = setid_prepare_cut(req, req->inode, fd, in->valid & FATTR_KILL_SUIDGID);
+    int error = setid_prepare(req, req->inode, fd, in->valid & FATTR_KILL_SUIDGID);
     if (!error)
         error = dax_before_resize(req->thread, req->inode, in->size);
     if (!error && file && (__atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_ACCMODE) != O_RDONLY)

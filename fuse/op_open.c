@@ -77,7 +77,7 @@ int op_open_handle(struct fuse_req *req, struct inode *inode, uint32_t wanted, u
         int fd;
         int error = inode_fd(req->thread, inode, &fd);
         if (!error)
-            error = setid_prepare_cut(req, inode, fd, open_flags & FUSE_OPEN_KILL_SUIDGID);
+            error = setid_prepare(req, inode, fd, open_flags & FUSE_OPEN_KILL_SUIDGID);
         if (error)
             return error;
     }

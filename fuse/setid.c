@@ -34,6 +34,19 @@ int setid_drop_capability(const struct fuse_req *req, int fd)
     return error == -ENODATA || error == -EOPNOTSUPP || error == -EPERM ? 0 : error;
 }
 
+/* Where S_ISGID has to stay, nothing goes by itself: what has to, goes here. */
+static int spare_group_bit(struct fuse_req *req, int fd)
+{
+    struct statx attributes;
+    int error = host_stat_fd(fd, &attributes);
+    if (error || (attributes.stx_mode & (S_ISGID | S_IXGRP)) != S_ISGID)
+        return error;
+    error = host_cred_fsetid(&req->thread->cred, true);
+    if (!error && (attributes.stx_mode & S_ISUID))
+        error = host_chmod(fd, attributes.stx_mode & 07777 & ~S_ISUID);
+    return error;
+}
+
 int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill)
 {
     uint32_t uid = req->header.uid;
@@ -43,24 +56,9 @@ int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill)
      */
     if (!error && (kill || !stay))
         error = owner_kill_set_id(req->thread, inode);
+    if (!error && kill && left_to_us(req))
+        error = spare_group_bit(req, fd);
     return error ? error : setid_drop_capability(req, fd);
-}
-
-int setid_prepare_cut(struct fuse_req *req, struct inode *inode, int fd, bool kill)
-{
-    struct statx attributes;
-    int error = setid_prepare(req, inode, fd, kill);
-    if (!error && left_to_us(req) && kill)
-        error = host_stat_fd(fd, &attributes);
-    else
-        return error;
-    if (error || (attributes.stx_mode & (S_ISGID | S_IXGRP)) != S_ISGID)
-        return error;
-    /* Nothing goes by itself then; what has to, goes here. */
-    error = host_cred_fsetid(&req->thread->cred, true);
-    if (!error && (attributes.stx_mode & S_ISUID))
-        error = host_chmod(fd, attributes.stx_mode & 07777 & ~S_ISUID);
-    return error;
 }
 
 int setid_prepare_untold(struct fuse_req *req, struct inode *inode, int fd)

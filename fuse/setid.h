@@ -22,15 +22,13 @@
 
 void setid_init(struct fuse_server *server);
 
-/* kill: the request says that the bits go, which means something with KILLPRIV_V2 only. */
-int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill);
-
 /*
- * The same for requests that make a file shorter or longer. There the host would take S_ISGID from
- * a file without group execution, too, unless the caller is in the file's group, which here it
- * never is. <linux/fuse.h> wants it to stay: FUSE_HANDLE_KILLPRIV_V2.
+ * kill: the request says that the bits go, which means something with KILLPRIV_V2 only. S_ISGID
+ * then stays on a file without group execution, as <linux/fuse.h> wants it
+ * (FUSE_HANDLE_KILLPRIV_V2). By itself the host would take it from whoever is not in the file's
+ * group, which we never are.
  */
-int setid_prepare_cut(struct fuse_req *req, struct inode *inode, int fd, bool kill);
+int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill);
 
 /* The same for requests that cannot say it: with nobody to ask, they go. */
 int setid_prepare_untold(struct fuse_req *req, struct inode *inode, int fd);

@@ -151,7 +151,10 @@ static void setuid_bits_die(void)
     CHECK_EQ(guest_do(&guest, FUSE_OPEN, node, in), 0);
     CHECK_EQ(guest_host_stat(&guest, "suid").st_mode & 07777, 0755);
 
-    /* Without group execution S_ISGID stays when the file is cut, as <linux/fuse.h> wants it. */
+    /* Without group execution S_ISGID stays, as <linux/fuse.h> wants it. */
+    CHECK_EQ(chmod(path, 06644), 0);
+    CHECK_EQ(guest_write(&guest, node, fh, 0, "a", 1, 0, FUSE_WRITE_KILL_SUIDGID), 1);
+    CHECK_EQ(guest_host_stat(&guest, "suid").st_mode & 07777, 02644);
     CHECK_EQ(chmod(path, 06644), 0);
     size.valid = FATTR_SIZE | FATTR_KILL_SUIDGID;
     CHECK_EQ(guest_do(&guest, FUSE_SETATTR, node, size), 0);
