@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cachepol.h"
 
+#include <linux/capability.h>
+
 #include "fuse_abi.h"
 
 #define NSEC_PER_SEC         UINT64_C(1000000000)
@@ -76,8 +78,10 @@ uint64_t cachepol_without_open(const struct settings *settings)
 {
     if (settings->cache != CACHE_ALWAYS || settings->no_open == NO_OPEN_NEVER)
         return 0;
+    /* A guest that may make files immutable expects that they cannot be opened to write. */
+    bool immutable = settings->modcaps_add & UINT64_C(1) << CAP_LINUX_IMMUTABLE;
     bool open_matters =
-        settings->readonly || settings->allow_direct_io || settings->preserve_noatime;
+        settings->readonly || settings->allow_direct_io || settings->preserve_noatime || immutable;
     return FUSE_NO_OPENDIR_SUPPORT | (open_matters ? 0 : FUSE_NO_OPEN_SUPPORT);
 }
 

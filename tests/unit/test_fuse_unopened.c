@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/falloc.h>
 #include <linux/magic.h>
 #include <pthread.h>
@@ -84,6 +85,9 @@ static void where_it_is_offered(void)
     CHECK_EQ(negotiated(&guest), usual | dirs);
     prepare(&guest);
     guest.settings.preserve_noatime = true;
+    CHECK_EQ(negotiated(&guest), usual | dirs);
+    prepare(&guest);
+    guest.settings.modcaps_add = UINT64_C(1) << CAP_LINUX_IMMUTABLE;
     CHECK_EQ(negotiated(&guest), usual | dirs);
     prepare(&guest);
     guest.settings.dax_window = 16 << 20;
