@@ -48,8 +48,8 @@ make_root() {
     rm -rf "$root/var/run"
     ln -s /run "$root/var/run"
     ln -s bash "$root/usr/bin/sh"
-    mkdir -p "$root/mnt" "$root/work" "$root/run/user/$user" "$root/home/caller/.config/libvirt" "$work/place"
-    mount --bind "$work/place" "$root/work"
+    mkdir -p "$root/mnt" "$root/place" "$root/run/user/$user" "$root/home/caller/.config/libvirt" "$work/place"
+    mount --bind "$work/place" "$root/place"
     chmod 777 "$work/place"
     printf 'root:x:0:0::/root:/bin/bash\nlibvirt-qemu:x:61301:61301::/:/bin/false\n' >"$root/etc/passwd"
     printf 'caller:x:%d:%d::/home/caller:/bin/bash\n' $user $user >>"$root/etc/passwd"
@@ -69,7 +69,7 @@ install_daemon() {
     # Another daemon, which comes later in the order of names.
     printf '{"type": "fs", "binary": "/usr/libexec/virtiofsd", "features": ["separate-options"]}\n' \
         >"$datadir/50-virtiofsd.json"
-    printf '#!/bin/bash\necho "the other daemon was started" >/work/other\nexit 1\n' >"$root/usr/libexec/virtiofsd"
+    printf '#!/bin/bash\necho "the other daemon was started" >/place/other\nexit 1\n' >"$root/usr/libexec/virtiofsd"
     # One whose capabilities are those of the C daemon: libvirt uses -o.
     install -m 755 "$here/../../contrib/examples/viofsd-old-style" "$root/usr/libexec"
     chmod 755 "$root/usr/libexec/virtiofsd"
@@ -131,14 +131,14 @@ domain() {
 <domain type='qemu'>
   <name>$1</name><memory unit='MiB'>768</memory><vcpu>2</vcpu>
   <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
-  <os><type arch='x86_64' machine='q35'>hvm</type><kernel>/work/vmlinuz</kernel><initrd>/work/initramfs-$1</initrd>
+  <os><type arch='x86_64' machine='q35'>hvm</type><kernel>/place/vmlinuz</kernel><initrd>/place/initramfs-$1</initrd>
     <cmdline>console=ttyS0 ignore_loglevel nokaslr nosoftlockup</cmdline></os>
   <features><acpi/></features><cpu mode='maximum'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_crash>destroy</on_crash>
   <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
     <controller type='usb' model='none'/><memballoon model='none'/>
-    <serial type='file'><source path='/work/console-$1'/><target port='0'/></serial>
-    <serial type='file'><source path='/work/output-$1'/><target port='1'/></serial>
+    <serial type='file'><source path='/place/console-$1'/><target port='0'/></serial>
+    <serial type='file'><source path='/place/output-$1'/><target port='1'/></serial>
 $(cat)
   </devices>
 </domain>
@@ -165,7 +165,7 @@ no_daemon() { ! pgrep -x viofsd; }
 run() {
     local name=$1
     shift
-    "$@" create "/work/$name.xml" >"$work/create" 2>&1 || { cat "$work/create" >&2; die "virsh create $name"; }
+    "$@" create "/place/$name.xml" >"$work/create" 2>&1 || { cat "$work/create" >&2; die "virsh create $name"; }
     eval "check_running_$name"
     within 200 grep -q '^@@umount' "$work/place/output-$name"
     within 30 is_off "$@" domstate "$name"
@@ -187,27 +187,27 @@ daemon_with() {
 }
 
 check_running_system() {
-    daemon_with '--fd=[0-9]* --shared-dir /work/json --cache always --sandbox chroot --xattr --thread-pool-size=4'
-    daemon_with '--fd=[0-9]* --shared-dir /work/readonly.*--readonly'
-    daemon_with '--fd=[0-9]* --shared-dir /work/binary --sandbox namespace'
-    daemon_with '--fd=[0-9]* -o source=/work/o,,ld,cache=none,sandbox=chroot,xattr,flock,posix_lock'
+    daemon_with '--fd=[0-9]* --shared-dir /place/json --cache always --sandbox chroot --xattr --thread-pool-size=4'
+    daemon_with '--fd=[0-9]* --shared-dir /place/readonly.*--readonly'
+    daemon_with '--fd=[0-9]* --shared-dir /place/binary --sandbox namespace'
+    daemon_with '--fd=[0-9]* -o source=/place/o,,ld,cache=none,sandbox=chroot,xattr,flock,posix_lock'
 }
 
 check_running_session() {
-    daemon_with '--fd=[0-9]* --shared-dir /work/session .*--uid-map=:0:61234:1: --uid-map=:1:700000:65536:'
+    daemon_with '--fd=[0-9]* --shared-dir /place/session .*--uid-map=:0:61234:1: --uid-map=:1:700000:65536:'
 }
 
 system_shares() {
-    share viofs /work/json \
+    share viofs /place/json \
         "<binary xattr='on'><cache mode='always'/><sandbox mode='chroot'/><thread_pool size='4'/></binary>"
-    share binary /work/binary "<binary path='/usr/bin/viofsd'><sandbox mode='namespace'/></binary>"
-    share old '/work/o,ld' "<binary path='/usr/libexec/viofsd-old-style' xattr='on'>
+    share binary /place/binary "<binary path='/usr/bin/viofsd'><sandbox mode='namespace'/></binary>"
+    share old '/place/o,ld' "<binary path='/usr/libexec/viofsd-old-style' xattr='on'>
         <cache mode='none'/><sandbox mode='chroot'/><lock posix='on' flock='on'/></binary>"
-    share readonly /work/readonly "" "<readonly/>"
+    share readonly /place/readonly "" "<readonly/>"
 }
 
 session_shares() {
-    share viofs /work/session "" "<idmap><uid start='0' target='$user' count='1'/><uid start='1' target='$subids' count='65536'/>
+    share viofs /place/session "" "<idmap><uid start='0' target='$user' count='1'/><uid start='1' target='$subids' count='65536'/>
         <gid start='0' target='$user' count='1'/><gid start='1' target='$subids' count='65536'/></idmap>"
 }
 
