@@ -48,7 +48,7 @@ def errno_of(function, *args):
     return None
 
 
-def accounts():
+def accounts(base):
     """An account with subordinate ids, and the group kvm: in this mount namespace only."""
     def cover(path, line):
         text = open(path, encoding="utf-8").read() if os.path.exists(path) else ""
@@ -57,9 +57,8 @@ def accounts():
             stream.write(text + line + "\n")
         subprocess.run(["mount", "--bind", cover_file, path], check=True)
 
-    folder = "/run/viofsd-accounts"
-    os.makedirs(folder, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder], check=True)
+    folder = os.path.join(base, "accounts")
+    os.mkdir(folder)
     cover("/etc/passwd", f"caller:x:{USER}:{worlds.GID}::/:/bin/sh")
     cover("/etc/subuid", f"caller:{SUBIDS}:65536")
     cover("/etc/subgid", f"caller:{SUBIDS}:65536")
@@ -508,8 +507,8 @@ def main(rows, arguments):
     tests = [(row.name, lambda row=row, base=None: run_caller(row, base, program))
              for row in wanted]
     failed = 0
-    accounts()
     with isolation.WorkDir() as base:
+        accounts(base)
         if not arguments:
             tests += [("questions", lambda base: questions(program)),
                       ("mistakes", lambda base: mistakes(program)),
