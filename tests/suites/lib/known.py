@@ -45,6 +45,9 @@ KNOWN = [
     Known("the time of change after chattr: Linux's FUSE client keeps the attributes that it has over "
           "FS_IOC_SETFLAGS, for as long as it may cache them",
           [r"xfstests generic/277"], when=lambda setting: setting.cache == "always"),
+    Known("Linux's FUSE client takes cached pages away before an asynchronous direct write, and not after it: "
+          "what a buffered read fetches in between stays for as long as data may be cached",
+          [r"xfstests generic/451"], when=lambda setting: setting.cache == "always"),
     Known("Linux's FUSE client shows no attributes (append, immutable, nodump) in statx()",
           [r"xfstests generic/424"]),
 ]
