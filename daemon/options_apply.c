@@ -18,7 +18,6 @@ _Static_assert(sizeof(enum cache_mode) == sizeof(int) && sizeof(enum sandbox_mod
                    sizeof(enum file_handles_mode) == sizeof(int) &&
                    sizeof(enum dax_mode) == sizeof(int) &&
                    sizeof(enum feature_mode) == sizeof(int) &&
-                   sizeof(enum no_open) == sizeof(int) &&
                    sizeof(enum dax_protocol) == sizeof(int) &&
                    sizeof(enum log_level) == sizeof(int),
                "apply_choice writes an int");

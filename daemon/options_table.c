@@ -59,12 +59,6 @@ static const struct option_choice feature_choices[] = {
     {NULL, 0, false},
 };
 
-static const struct option_choice no_open_choices[] = {
-    {"auto", NO_OPEN_AUTO, false},
-    {"never", NO_OPEN_NEVER, false},
-    {NULL, 0, false},
-};
-
 static const struct option_choice dax_choices[] = {
     {"auto", DAX_AUTO, false},
     {"always", DAX_ALWAYS, false},
@@ -215,16 +209,13 @@ const struct option_row option_rows[] = {
     {
         .name = "no-open",
         .section = SECTION_FS,
-        .argument = ARGUMENT_REQUIRED,
-        .metavar = "when",
-        .default_text = "auto",
-        .apply = apply_choice,
+        .apply = apply_flag,
         FIELD(no_open),
-        .choices = no_open_choices,
-        .help = "Whether the guest may use files and directories without telling when it opens and "
-                "closes them. auto: with --cache=always, as root, on file systems where programs "
-                "cannot see the difference. never: it always tells, so that a file which it has "
-                "open outlives its removal on the host.",
+        .flag = true,
+        .help = "With --cache=always: the guest uses files and directories without telling when it "
+                "opens and closes them, as far as its own programs cannot see the difference. Only "
+                "for a share that nobody else changes: what the host removes is gone for those who "
+                "have it open, too.",
     },
     {
         .name = "inode-file-handles",

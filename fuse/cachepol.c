@@ -76,7 +76,7 @@ uint32_t cachepol_open_dir(const struct settings *settings)
  */
 uint64_t cachepol_without_open(const struct settings *settings)
 {
-    if (settings->cache != CACHE_ALWAYS || settings->no_open == NO_OPEN_NEVER)
+    if (settings->cache != CACHE_ALWAYS || !settings->no_open)
         return 0;
     /* A guest that may make files immutable expects that they cannot be opened to write. */
     bool immutable = settings->modcaps_add & UINT64_C(1) << CAP_LINUX_IMMUTABLE;

@@ -20,7 +20,6 @@ enum seccomp_mode { SECCOMP_KILL, SECCOMP_LOG, SECCOMP_TRAP, SECCOMP_NONE };
 enum file_handles_mode { FILE_HANDLES_NEVER, FILE_HANDLES_PREFER, FILE_HANDLES_MANDATORY };
 /* What is never offered, offered where it can work, or must work. */
 enum feature_mode { FEATURE_NEVER, FEATURE_AUTO, FEATURE_ALWAYS };
-enum no_open { NO_OPEN_AUTO, NO_OPEN_NEVER };
 enum dax_mode { DAX_AUTO, DAX_ALWAYS, DAX_NEVER };
 enum dax_protocol { DAX_PROTOCOL_AUTO, DAX_PROTOCOL_SHMEM, DAX_PROTOCOL_FS_MAP };
 
@@ -100,7 +99,7 @@ struct settings {
     struct timeout attr_timeout;
     struct timeout entry_timeout;
     struct timeout negative_timeout;
-    enum no_open no_open; /* whether the guest may leave out OPEN and OPENDIR */
+    bool no_open; /* the guest may leave out OPEN and OPENDIR */
 
     /* DAX. */
     uint64_t dax_window;   /* bytes; 0: none, else as in dax_mapper.h */

@@ -26,6 +26,7 @@ static void prepare(struct guest *guest)
 {
     guest_prepare(guest);
     guest->settings.cache = CACHE_ALWAYS;
+    guest->settings.no_open = true;
     guest->init_flags |= OFFERED;
 }
 
@@ -74,7 +75,7 @@ static void where_it_is_offered(void)
         CHECK_EQ(negotiated(&guest), usual);
     }
     prepare(&guest);
-    guest.settings.no_open = NO_OPEN_NEVER;
+    guest.settings.no_open = false;
     CHECK_EQ(negotiated(&guest), usual);
     /* Where open() has something to say or to do. */
     prepare(&guest);

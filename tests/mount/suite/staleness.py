@@ -103,6 +103,7 @@ TABLE = (
     (("--cache=auto", *TIMES), AUTO),
     (("--cache=auto", "--writeback", *TIMES), {**AUTO, **WRITEBACK}),
     (("--cache=always", NEGATIVE, *TIMES), ALWAYS),
+    (("--cache=always", "--no-open", NEGATIVE, *TIMES), ALWAYS),
     (("--cache=always", "--writeback", NEGATIVE, *TIMES), {**ALWAYS, **WRITEBACK, "data": KEPT}),
     # The options work in every mode, each alone.
     (("--cache=never", *TIMES), {**dict.fromkeys(THINGS, FRESH), **NAMES, "link": TIMED}),
@@ -198,10 +199,10 @@ TRIPS = (
     (("--cache=auto", *LONG), {"READLINK": (1, 1), "FLUSH": (0, 0), "LOOKUP": (3, 8)}),
     (("--cache=auto", "--writeback", *LONG), {"FLUSH": (10, 99)}),
     # OPEN, OPENDIR and FLUSH are tried once.
-    (("--cache=always", *LONG), {"READLINK": (1, 1), "FLUSH": (1, 1), "LOOKUP": (3, 8),
+    (("--cache=always", "--no-open", *LONG), {"READLINK": (1, 1), "FLUSH": (1, 1), "LOOKUP": (3, 8),
                                  "READ": (1, 3), "OPEN": (1, 1), "RELEASE": (0, 1),
                                  "OPENDIR": (1, 1), "RELEASEDIR": (0, 0), "WRITE": (11, 11)}),
-    (("--cache=always", "--no-open=never", *LONG),
+    (("--cache=always", *LONG),
      {"FLUSH": (0, 0), "OPEN": (20, 99), "RELEASE": (20, 99), "OPENDIR": (10, 10)}),
 )
 
