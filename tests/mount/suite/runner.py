@@ -21,20 +21,25 @@ CASES = {}
 
 
 class Case:
-    def __init__(self, function, in_worlds, tags):
-        self.function, self.worlds, self.tags = function, in_worlds, tags
+    def __init__(self, function, in_worlds, tags, but):
+        self.function, self.worlds, self.tags, self.but = function, in_worlds, tags, but
         self.name = function.__name__
 
     def fits(self, context):
         """Cases that need an option say so by a tag."""
+        if context.fs in self.but:
+            return False
         return "acl" not in self.tags or any(o.startswith("--posix-acl") for o in context.options)
 
 
-def case(worlds=worlds.NAMES, tags=()):
-    """Registers a case: function(recorder), run in an empty folder of its own."""
+def case(worlds=worlds.NAMES, tags=(), but=()):
+    """
+    Registers a case: function(recorder), run in an empty folder of its own. but: file systems on which
+    there is nothing to compare with, as the host cannot do it.
+    """
     def register(function):
         assert function.__name__ not in CASES, function.__name__
-        CASES[function.__name__] = Case(function, worlds, set(tags))
+        CASES[function.__name__] = Case(function, worlds, set(tags), set(but))
         return function
     return register
 
