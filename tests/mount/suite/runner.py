@@ -21,7 +21,7 @@ CASES = {}
 
 
 class Case:
-    def __init__(self, function, in_worlds, tags, but):
+    def __init__(self, function, in_worlds, tags, but=()):
         self.function, self.worlds, self.tags, self.but = function, in_worlds, tags, but
         self.name = function.__name__
 
