@@ -50,14 +50,24 @@ _Static_assert(offsetof(struct reply_direntplus, dirent) + FUSE_NAME_OFFSET ==
                    FUSE_NAME_OFFSET_DIRENTPLUS,
                "the wire's layout");
 
+/*
+ * The nodes in a reply, by the low bits of their ids: two may look like one, never the other way
+ * round. Slots are given out in order, so that in practice they rarely do.
+ */
+#define NODE_BITS 16384u /* 2 KiB, for at most 900 entries in 128 KiB */
+
+struct node_set {
+    uint64_t words[NODE_BITS / 64];
+};
+
 /* What one call of either operation works with. */
 struct listing {
     struct fuse_req *req;
     struct handle *handle;
-    uint64_t offset; /* of the next entry to give */
-    size_t room;     /* bytes of the reply that may still be used */
-    bool plus;
-    bool rewind; /* before the next block, wherever the descriptor is */
+    uint64_t offset;        /* of the next entry to give */
+    size_t room;            /* bytes of the reply that may still be used */
+    bool rewind;            /* before the next block, wherever the descriptor is */
+    struct node_set *nodes; /* those in the reply; NULL: READDIR */
 };
 
 /* Reads a block of entries from the listing's offset. The lock makes seek and read one step. */
@@ -104,13 +114,28 @@ static bool is_dot(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
+/* Adds the node. Returns true if it, or one that looks like it, was there. */
+static bool node_set_add(struct node_set *nodes, uint64_t nodeid)
+{
+    uint64_t *word = &nodes->words[nodeid % NODE_BITS / 64];
+    uint64_t bit = UINT64_C(1) << nodeid % 64;
+    bool was_there = *word & bit;
+    *word |= bit;
+    return was_there;
+}
+
 /*
  * Looks the entry up for READDIRPLUS. Node id 0 tells the guest that there are no attributes to
  * keep: for "." and "..", and for what cannot be looked up just now; the name is given all the
  * same.
+ *
+ * And for a node's second name in one reply. Linux (fuse_change_attributes()) takes a node's first
+ * attributes in a reply and ignores later ones: a file written under one name and renamed to
+ * another while we list would have the first name's size, 0, under the second one.
  */
-static struct fuse_entry_out look_up(struct fuse_req *req, const struct host_dirent *entry)
+static struct fuse_entry_out look_up(struct listing *listing, const struct host_dirent *entry)
 {
+    struct fuse_req *req = listing->req;
     struct fuse_thread *thread = req->thread;
     struct inode *inode;
     struct statx attributes;
@@ -124,10 +149,11 @@ static struct fuse_entry_out look_up(struct fuse_req *req, const struct host_dir
     while (thread->temporary_count > mark)
         close(thread->temporary[--thread->temporary_count]);
     if (!error) {
+        uint64_t nodeid = inode_id(req->server->inodes, inode);
         error = shown ? shown : dax_tell(thread, inode, &attributes);
-        if (!error)
+        if (!error && !node_set_add(listing->nodes, nodeid))
             return wire_entry(req->server, inode, &attributes, submount);
-        inode_forget(thread, inode_id(req->server->inodes, inode), 1);
+        inode_forget(thread, nodeid, 1);
     }
     return (struct fuse_entry_out){
         .attr.ino = entry->ino,
@@ -142,15 +168,15 @@ static bool put_entry(struct listing *listing, const struct host_dirent *entry)
     struct reply_direntplus reply;
     size_t length = fill_dirent(entry, &reply.dirent);
     const void *from = &reply.dirent;
-    if (listing->plus) {
+    if (listing->nodes) {
         length += sizeof(reply.node);
         from = &reply;
     }
     if (length > listing->room)
         return false;
     reply.node.nodeid = 0;
-    if (listing->plus)
-        reply.node = look_up(req, entry);
+    if (listing->nodes)
+        reply.node = look_up(listing, entry);
     /* What is a regular file on the host may be something else for the guest. */
     if (owner_kept(req->server) && entry->type == DT_REG)
         reply.dirent.type = reply.node.nodeid ? IFTODT(reply.node.attr.mode) : DT_UNKNOWN;
@@ -183,18 +209,18 @@ static bool put_block(struct listing *listing, size_t length)
  */
 static size_t block_size(const struct listing *listing)
 {
-    size_t size = listing->plus ? listing->room / 6 : listing->room / 4 * 3;
+    size_t size = listing->nodes ? listing->room / 6 : listing->room / 4 * 3;
     return size < DIR_BLOCK_MAX ? size : DIR_BLOCK_MAX;
 }
 
-static int list(struct fuse_req *req, bool plus)
+static int list(struct fuse_req *req, struct node_set *nodes)
 {
     const struct fuse_read_in *in = &req->args.read;
     struct listing listing = {
         .req = req,
         .offset = in->offset,
         .room = in->size < req->out.room ? in->size : req->out.room,
-        .plus = plus,
+        .nodes = nodes,
         /* A descriptor that was not opened for this listing may know less than is there: btrfs. */
         .rewind = in->fh == 0 && in->offset == 0,
     };
@@ -228,12 +254,13 @@ static int list(struct fuse_req *req, bool plus)
 
 int op_readdir(struct fuse_req *req)
 {
-    return list(req, false);
+    return list(req, NULL);
 }
 
 int op_readdirplus(struct fuse_req *req)
 {
     if (!session_has(&req->server->session, FUSE_DO_READDIRPLUS))
         return -ENOSYS;
-    return list(req, true);
+    struct node_set nodes = {0};
+    return list(req, &nodes);
 }

@@ -211,6 +211,41 @@ static void directories(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+/*
+ * Linux takes a node's first attributes in a reply and ignores later ones, so that a file renamed
+ * while it is listed would be as long as it was under its first name.
+ */
+static void two_names_in_a_listing(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    guest_host_file(&guest, "-0", "");
+    CHECK_EQ(link(guest_path(&guest, "-0"), guest_path(&guest, "-1")), 0);
+    uint64_t fh;
+    CHECK_EQ(guest_opendir(&guest, ROOT, &fh), 0);
+    struct fuse_read_in in = {.fh = fh, .size = 4096};
+    CHECK_EQ(guest_do(&guest, FUSE_READDIRPLUS, ROOT, in), 0);
+    unsigned names = 0;
+    uint64_t node = 0;
+    for (size_t at = 0; at < guest.length;) {
+        const struct fuse_direntplus *entry = (const void *)(guest.body + at);
+        if (entry->dirent.name[0] == '-') {
+            names++;
+            CHECK(node == 0 || entry->entry_out.nodeid == 0);
+            node |= entry->entry_out.nodeid;
+        }
+        at += FUSE_DIRENTPLUS_SIZE(entry);
+    }
+    CHECK_EQ(names, 2);
+    CHECK(node != 0);
+    /* The second one has counted no lookup. */
+    struct fuse_forget_in forget = {.nlookup = 1};
+    guest_do(&guest, FUSE_FORGET, node, forget);
+    struct fuse_getattr_in get = {0};
+    CHECK_EQ(guest_do(&guest, FUSE_GETATTR, node, get), -ESTALE);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 static int set_xattr(struct guest *guest, uint64_t node, const char *name, const void *value,
                      uint32_t size, uint32_t flags)
 {
@@ -505,6 +540,7 @@ int main(void)
     RUN(write_back);
     RUN(direct_io_comes_and_goes);
     RUN(directories);
+    RUN(two_names_in_a_listing);
     RUN(limit_with_file_handles);
     RUN(limit_without_file_handles);
     RUN(extended_attributes);
