@@ -391,6 +391,7 @@ static void killpriv_is_negotiated(void)
         {FEATURE_ALWAYS, v2 | trunc, v2 | trunc},
         {FEATURE_ALWAYS, trunc, 0},
         {FEATURE_AUTO, v2 | trunc, 0},
+        {FEATURE_AUTO, v2 | trunc | FUSE_ABI_ALLOW_IDMAP, v2 | trunc},
     };
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct guest guest;
