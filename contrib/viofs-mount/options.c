@@ -27,6 +27,7 @@ static const char help[] =
     "  -s, --queue-size=N   entries per queue, a power of two from 4 to 32768\n"
     "                       (default: 1024)\n"
     "  -o OPTION[,...]      FUSE mount options: ro, noatime, nodev, max_read=N, ...\n"
+    "      --count=FILE     at the end, write to FILE how many requests of which kind came\n"
     "      --send-interrupt forward FUSE_INTERRUPT, which Linux guests never send\n"
     "  -f, --foreground     stay in the foreground, messages go to standard error\n"
     "  -h, --help           this text\n"
@@ -74,11 +75,12 @@ static void add_mount_options(struct options *options, const char *text)
 
 void options_parse(struct options *ret_options, int argc, char **argv)
 {
-    enum { OPT_SEND_INTERRUPT = 256 };
+    enum { OPT_SEND_INTERRUPT = 256, OPT_COUNT };
     static const struct option table[] = {
         {"queues", required_argument, NULL, 'q'},
         {"queue-size", required_argument, NULL, 's'},
         {"send-interrupt", no_argument, NULL, OPT_SEND_INTERRUPT},
+        {"count", required_argument, NULL, OPT_COUNT},
         {"foreground", no_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
@@ -100,6 +102,9 @@ void options_parse(struct options *ret_options, int argc, char **argv)
             break;
         case 'o':
             add_mount_options(&options, optarg);
+            break;
+        case OPT_COUNT:
+            options.count_file = optarg;
             break;
         case OPT_SEND_INTERRUPT:
             options.send_interrupt = true;

@@ -36,6 +36,7 @@ struct worker {
     bool readable; /* /dev/fuse may have a request */
     bool watching; /* dev_fd is in the epoll set: not while all slots are in flight */
     uint64_t n_done;
+    struct counts counts;
 };
 
 struct pump {
@@ -205,6 +206,7 @@ static void forward(struct worker *worker, struct vuf_fuse_req *req, size_t len)
         end_with(pump, PUMP_RING);
         return;
     }
+    counts_add(&worker->counts, &hdr, vuf_fuse_args(req));
     if (handle_one_way(pump, req, &hdr))
         return;
     r = vuf_fuse_submit_raw(pump->fuse, req, &hdr,
@@ -398,6 +400,14 @@ uint64_t pump_progress(const struct pump *pump)
     for (unsigned int i = 0; i < pump->n_workers; i++)
         sum += __atomic_load_n(&pump->workers[i].n_done, __ATOMIC_RELAXED);
     return sum;
+}
+
+void pump_counts(const struct pump *pump, struct counts *ret_counts)
+{
+    *ret_counts = (struct counts){0};
+    for (unsigned int i = 0; i < pump->n_workers; i++)
+        for (unsigned int j = 0; j < COUNTS_OPCODES; j++)
+            ret_counts->requests[j] += pump->workers[i].counts.requests[j];
 }
 
 void pump_stop(struct pump *pump)

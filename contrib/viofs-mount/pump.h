@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "counts.h"
 #include "vuf_fuse.h"
 
 enum pump_end {
@@ -44,6 +45,9 @@ enum pump_end pump_end(const struct pump *pump);
 
 /* Requests finished so far, for telling a slow back-end from a hung one. */
 uint64_t pump_progress(const struct pump *pump);
+
+/* What the kernel has asked for, after pump_stop. */
+void pump_counts(const struct pump *pump, struct counts *ret_counts);
 
 /* Stops and joins the threads, and closes the clones of the descriptor.  NULL is fine. */
 void pump_stop(struct pump *pump);

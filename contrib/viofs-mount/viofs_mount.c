@@ -142,7 +142,7 @@ static int start_device(struct vuf_dev *dev, struct vuf_fuse *fuse, const struct
 
 /* From FUSE_INIT to the end of the mount.  Returns the exit status. */
 static int serve(struct vuf_fuse *fuse, struct fusemount *mount, const struct options *options,
-                 int signal_fd, int ready_fd, size_t data)
+                 int signal_fd, int ready_fd, size_t data, FILE *count_file)
 {
     struct pump *pump;
     int r = handshake(fuse, mount->fd, signal_fd, data);
@@ -160,6 +160,12 @@ static int serve(struct vuf_fuse *fuse, struct fusemount *mount, const struct op
     if (ready_fd >= 0)
         background_ready(ready_fd);
     r = supervise(pump, mount, fuse, signal_fd);
+    if (count_file) {
+        struct counts counts;
+
+        pump_counts(pump, &counts);
+        counts_print(&counts, count_file);
+    }
     pump_close(pump);
     return r;
 }
@@ -203,10 +209,15 @@ int main(int argc, char **argv)
     char directory[PATH_MAX];
     int status = EXIT_FAILURE;
     int ready_fd = -1;
+    FILE *count_file = NULL;
 
     options_parse(&options, argc, argv);
     if (!resolve_directory(options.directory, directory))
         return EXIT_FAILURE;
+    if (options.count_file && !(count_file = fopen(options.count_file, "we"))) {
+        say("cannot write to '%s': %s", options.count_file, strerror(errno));
+        return EXIT_FAILURE;
+    }
     if (!options.foreground) {
         ready_fd = background_enter();
         if (ready_fd < 0) {
@@ -221,12 +232,16 @@ int main(int argc, char **argv)
         int r = fusemount_open(&mount, options.socket, directory, options.mount_options);
 
         if (r == 0)
-            status = serve(&fuse, &mount, &options, signal_fd, ready_fd, data);
+            status = serve(&fuse, &mount, &options, signal_fd, ready_fd, data, count_file);
         else if (r == -EINVAL)
             status = EXIT_USAGE;
     }
     vuf_fuse_close(&fuse);
     vuf_dev_close(&dev);
+    if (count_file && fclose(count_file) != 0) {
+        say("cannot write to '%s': %s", options.count_file, strerror(errno));
+        status = EXIT_FAILURE;
+    }
     free((char *)options.mount_options);
     return status;
 }

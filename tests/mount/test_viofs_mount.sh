@@ -250,6 +250,23 @@ case_relative_directory() {
     stop_daemon
 }
 
+case_count() {
+    start_daemon
+    start_tool --count="$scratch/count"
+    mkdir "$mnt/a" "$mnt/b" || fail "mkdir"
+    [ "$(cat "$mnt/file")" = hello ] || fail "cat"
+    rmdir "$mnt/a" "$mnt/b" || fail "rmdir"
+    umount "$mnt" || fail "umount"
+    ends_with 0 5
+    quiet
+    check "MKDIR" grep -qx 'MKDIR 2' "$scratch/count"
+    check "READ" grep -qx 'READ 1' "$scratch/count"
+    check "FORGET" grep -qx 'FORGET 2' "$scratch/count"
+    check "nothing unknown" eval '! grep -q UNKNOWN "$scratch/count"'
+    stop_daemon
+    refuses 1 "cannot write to '$scratch/none/count'" --count="$scratch/none/count" "$sock" "$mnt"
+}
+
 end_case() { # end_case COMMAND...: this ends the mount cleanly, and what was written is on the host
     start_daemon
     start_tool
