@@ -79,8 +79,16 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
                  struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount);
 
 /*
- * The same for a file that is open: fd is any descriptor of it, and stays the caller's. For what
- * was just created, where the name may already mean something else.
+ * The inode by which the guest knows what it calls name in parent, with one lookup counted; -ENOENT
+ * if it does not know it. It may be another file's of the same number that is gone by now: then
+ * inode_fd() says -ESTALE. Takes one system call.
+ */
+int inode_lookup_in_use(struct fuse_thread *thread, struct inode *parent, const char *name,
+                        struct inode **ret_inode, struct statx *ret_attributes);
+
+/*
+ * The same as inode_lookup() for a file that is open: fd is any descriptor of it, and stays the
+ * caller's. For what was just created, where the name may already mean something else.
  */
 int inode_of_file(struct fuse_thread *thread, int fd, struct inode **ret_inode,
                   struct statx *ret_attributes);

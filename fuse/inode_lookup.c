@@ -130,9 +130,23 @@ void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, st
     }
 }
 
-/* The short way: an inode with this identity that holds a descriptor. NULL: take the long way. */
-static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
-                                 const struct statx *attributes)
+static bool is_pinned(const struct inode *inode)
+{
+    return atomic_load(&inode->fd) >= 0;
+}
+
+static bool is_in_use(const struct inode *inode)
+{
+    return atomic_load(&inode->lookups) > 0;
+}
+
+/*
+ * An inode with this identity, and with one lookup counted, for which the condition holds; or NULL.
+ * Only one that is pinned is sure to be that file, see above.
+ */
+static struct inode *find_alike(struct inode_table *table, uint32_t mount,
+                                const struct statx *attributes,
+                                bool (*condition)(const struct inode *inode))
 {
     uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
     uint64_t birth = birth_of(attributes);
@@ -143,13 +157,21 @@ static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
     for (uint32_t i = shard->buckets[bucket_of(shard, hash)]; i; i = table->slab[i].next) {
         struct inode *entry = &table->slab[i];
         if (entry->ino == ino && entry->dev == dev && entry->mount == mount &&
-            entry->birth == birth && atomic_load(&entry->fd) >= 0) {
+            entry->birth == birth && condition(entry)) {
             atomic_fetch_add(&entry->lookups, 1);
             inode = entry;
             break;
         }
     }
     pthread_mutex_unlock(&shard->lock);
+    return inode;
+}
+
+/* The short way. NULL: take a longer one. */
+static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
+                                 const struct statx *attributes)
+{
+    struct inode *inode = find_alike(table, mount, attributes, is_pinned);
     /* Its descriptor saves a system call at each lookup, so it is in use. */
     if (inode && !atomic_load_explicit(&inode->hot, memory_order_relaxed))
         atomic_store_explicit(&inode->hot, true, memory_order_relaxed);
@@ -335,6 +357,14 @@ static int lookup_by_descriptor(struct fuse_thread *thread, int parent_fd, const
     return error ? error : find_by_descriptor(thread, steal_fd(&fd), ret_attributes, ret_inode);
 }
 
+/* *mount is where the file's directory is mounted, and then where the file is. */
+static bool is_known_mount(struct inode_table *table, const struct statx *attributes,
+                           uint32_t *mount)
+{
+    return attributes->stx_mnt_id == mounts_id(table->mounts, *mount) ||
+           mounts_find(table->mounts, attributes->stx_mnt_id, mount);
+}
+
 int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *name,
                  struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount)
 {
@@ -350,8 +380,7 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
 
     struct inode *inode = NULL;
     uint32_t mount = parent->mount;
-    if (ret_attributes->stx_mnt_id == mounts_id(table->mounts, mount) ||
-        mounts_find(table->mounts, ret_attributes->stx_mnt_id, &mount))
+    if (is_known_mount(table, ret_attributes, &mount))
         inode = find_pinned(table, mount, ret_attributes);
     if (!inode) {
         error = -EAGAIN;
@@ -365,6 +394,23 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
     *ret_inode = inode;
     *ret_submount = inode->mount != parent->mount && S_ISDIR(inode->type);
     return 0;
+}
+
+int inode_lookup_in_use(struct fuse_thread *thread, struct inode *parent, const char *name,
+                        struct inode **ret_inode, struct statx *ret_attributes)
+{
+    struct inode_table *table = thread->server->inodes;
+    uint32_t mount = parent->mount;
+    int parent_fd;
+    int error = inode_fd(thread, parent, &parent_fd);
+    if (!error)
+        error = host_stat_name(parent_fd, name, ret_attributes);
+    if (error)
+        return error;
+    if (!is_known_mount(table, ret_attributes, &mount))
+        return -ENOENT;
+    *ret_inode = find_alike(table, mount, ret_attributes, is_in_use);
+    return *ret_inode ? 0 : -ENOENT;
 }
 
 int inode_of_file(struct fuse_thread *thread, int fd, struct inode **ret_inode,

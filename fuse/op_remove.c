@@ -29,8 +29,7 @@ static struct victim find_victim(struct fuse_req *req, struct inode *parent, con
     struct victim victim = {.fd = -1};
     struct statx attributes;
     struct inode *inode;
-    bool submount;
-    if (inode_lookup(req->thread, parent, name, &inode, &attributes, &submount) < 0)
+    if (inode_lookup_in_use(req->thread, parent, name, &inode, &attributes) < 0)
         return victim;
     if (!S_ISDIR(attributes.stx_mode) && attributes.stx_nlink > 1) {
         inode_forget(req->thread, inode_id(req->server->inodes, inode), 1);
