@@ -466,6 +466,14 @@ static int run_call(struct call *call)
     return rc == -ECANCELED && call->answered ? 0 : rc;
 }
 
+bool backchan_is_busy(struct backchan *channel)
+{
+    if (pthread_mutex_trylock(&channel->call_lock))
+        return true;
+    pthread_mutex_unlock(&channel->call_lock);
+    return false;
+}
+
 int backchan_ask(struct backchan *channel, const struct backchan_request *requests, unsigned count,
                  uint64_t *ret_value)
 {

@@ -91,6 +91,9 @@ void backchan_start(struct backchan *channel);
 void backchan_stop(struct backchan *channel);
 void backchan_interrupt(struct backchan *channel);
 
+/* Whether a call is under way, or was a moment ago. Control thread. */
+bool backchan_is_busy(struct backchan *channel);
+
 /*
  * Any thread of a queue: sends the requests, one after another, then waits for their replies, in
  * the same order. All but the first are there to be waited for only: when the call is interrupted

@@ -16,8 +16,8 @@
 #include "scope.h"
 #include "vu_proto.h"
 
-/* Looks without a waiting notification until the watch ends: a tenth of a second. */
-#define WATCH_IDLE_STEPS 50
+/* Looks at which nothing was going on, until the watch ends. */
+#define WATCH_IDLE_STEPS 8
 
 struct device *device_new(const struct settings *settings, struct fuse_server *server, int stop_fd)
 {
@@ -31,6 +31,8 @@ struct device *device_new(const struct settings *settings, struct fuse_server *s
     device->stop_fd = stop_fd;
     device->context.server = server;
     device->context.needs_reset = &device->needs_reset;
+    device->context.pool_left = settings->thread_pool_size;
+    device->context.poll_ns = settings->poll_us * INT64_C(1000);
     device->queue_count = 1 + settings->request_queues;
     if (device->queue_count > DEVICE_QUEUES_MAX)
         device->queue_count = DEVICE_QUEUES_MAX;
@@ -136,13 +138,14 @@ static int wait_until(struct device *device, int fd, int64_t deadline)
     }
 }
 
-/* Looks after all queues once. Returns true when a notification is still waiting. */
+/* Looks after all queues once. Returns true when something was going on. */
 static bool watch_queues(struct device *device)
 {
     bool waiting = false;
+    bool front_end = backchan_is_busy(&device->backchan);
 
     for (unsigned i = 0; i < device->queue_count; i++) {
-        if (device->queues[i].running && queue_watch(&device->queues[i]))
+        if (device->queues[i].running && queue_watch(&device->queues[i], front_end))
             waiting = true;
     }
     /* A ring that was taken away is found so by its own thread. */
@@ -198,11 +201,6 @@ static bool runs_any(const struct device *device)
     return false;
 }
 
-static unsigned pool_threads(const struct queue *queue)
-{
-    return queue->thread_count ? queue->thread_count - 1 : 0;
-}
-
 /* queue_ask_stop() was called. */
 static int wait_stopped(struct device *device, struct queue *queue, int64_t deadline)
 {
@@ -211,7 +209,6 @@ static int wait_stopped(struct device *device, struct queue *queue, int64_t dead
         log_limited(LOG_LEVEL_ERROR, "queue %u: a request hangs in the host", queue->index);
         return rc;
     }
-    device->pool_used -= pool_threads(queue);
     queue_finish_stop(queue);
     return 0;
 }
@@ -246,47 +243,22 @@ int device_stop_all(struct device *device, int timeout_ms)
     return result;
 }
 
-/* This queue's share of --thread-pool-size, among the request queues that have a kick descriptor.
- */
-static unsigned pool_share(const struct device *device, const struct queue *queue)
-{
-    unsigned queues = 0, place = 0;
-    unsigned pool = device->settings->thread_pool_size;
-
-    if (queue->index == 0)
-        return 0;
-    for (unsigned i = 1; i < device->queue_count; i++) {
-        if (i == queue->index)
-            place = queues;
-        if (device->queues[i].kick_fd >= 0)
-            queues++;
-    }
-    if (queues == 0)
-        return 0;
-
-    unsigned share = pool / queues + (place < pool % queues ? 1 : 0);
-    unsigned left = pool > device->pool_used ? pool - device->pool_used : 0;
-    if (share > left)
-        share = left;
-    return share < QUEUE_THREADS_MAX - 1 ? share : QUEUE_THREADS_MAX - 1;
-}
-
 static void start_queue(struct device *device, struct queue *queue)
 {
-    unsigned thread_count = 1 + pool_share(device, queue);
+    unsigned threads_max = 1 + device->settings->thread_pool_size;
 
     if (!runs_any(device)) {
         dax_window_settle(&device->window, device->protocol_features);
         device->context.window = dax_window_place(&device->window);
     }
     backchan_start(&device->backchan);
-    int rc = queue_start(queue, device->memory, device->features, thread_count);
-    if (rc == 0) {
-        device->pool_used += pool_threads(queue);
-    } else if (rc == -EFAULT || rc == -EINVAL) {
+    if (threads_max > QUEUE_THREADS_MAX)
+        threads_max = QUEUE_THREADS_MAX;
+    int rc = queue_start(queue, device->memory, device->features, threads_max);
+    if (rc == -EFAULT || rc == -EINVAL) {
         /* The memory that the ring lies in may still come. */
         log_limited(LOG_LEVEL_WARN, "queue %u has its ring outside guest memory", queue->index);
-    } else {
+    } else if (rc < 0) {
         log_limited(LOG_LEVEL_ERROR, "queue %u cannot be started: %s", queue->index, strerror(-rc));
         queue_break(queue, "there are no resources to run it");
     }

@@ -45,7 +45,6 @@ struct device {
     struct backchan backchan;
     struct dax_window window;
     struct queue_context context;
-    unsigned pool_used; /* threads of --thread-pool-size in running queues */
     unsigned queue_count;
     struct queue queues[DEVICE_QUEUES_MAX];
 };

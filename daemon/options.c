@@ -46,6 +46,7 @@ static void set_defaults(struct settings *settings)
         .dax_min_size = UINT64_C(256) << 10,
         .sandbox = SANDBOX_NAMESPACE,
         .seccomp = SECCOMP_KILL,
+        .thread_pool_size = THREAD_POOL_SIZE,
         .log_level = LOG_LEVEL_INFO,
     };
 }

@@ -595,11 +595,26 @@ const struct option_row option_rows[] = {
         .section = SECTION_THREADS,
         .argument = ARGUMENT_REQUIRED,
         .metavar = "count",
-        .default_text = "0",
+        .default_text = "64",
         .apply = apply_unsigned,
         FIELD(thread_pool_size),
         .max = UINT32_MAX,
-        .help = "Threads beyond the one that each queue has. More than 256 count as 256.",
+        .help = "The most threads beyond the one that each queue has. They are made when a request "
+                "is stuck in the host and others wait behind it, and end when they are not "
+                "needed. 0: a slow request delays its queue. More than 256 count as 256.",
+    },
+    {
+        .name = "poll-us",
+        .section = SECTION_THREADS,
+        .argument = ARGUMENT_REQUIRED,
+        .metavar = "microseconds",
+        .default_text = "0",
+        .apply = apply_unsigned,
+        FIELD(poll_us),
+        .max = POLL_US_MAX,
+        .help = "How long a queue's thread looks for the next request before it sleeps, 0 to "
+                "10000. A processor for each queue is then busy for as long after each request, "
+                "and the guest is answered without waking anybody up.",
     },
     {
         .name = "request-queues",

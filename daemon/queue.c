@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "deferred.h"
@@ -27,9 +30,14 @@ void queue_init(struct queue *queue, unsigned index, struct queue_context *conte
     queue->err_fd = -1;
     queue->wake_fd = -1;
     queue->ended_fd = -1;
+    queue->epoll_fd = -1;
     pthread_mutex_init(&queue->pop_lock, NULL);
     pthread_mutex_init(&queue->push_lock, NULL);
-    pthread_cond_init(&queue->role_free, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&queue->role_free, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&queue->started, NULL);
 }
 
@@ -52,7 +60,15 @@ void queue_free(struct queue *queue)
     pthread_mutex_destroy(&queue->pop_lock);
 }
 
-/* Eventfds (which have no file type), pipes and sockets; nothing that is always readable. */
+/* Eventfds have no file type. */
+static bool has_no_type(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+}
+
+/* Eventfds, pipes and sockets; nothing that is always readable. */
 static bool is_event_source(int fd)
 {
     struct stat st;
@@ -60,6 +76,37 @@ static bool is_event_source(int fd)
     if (fstat(fd, &st) < 0)
         return false;
     return (st.st_mode & S_IFMT) == 0 || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
+}
+
+void queue_lock_pop(struct queue *queue)
+{
+    if (pthread_mutex_trylock(&queue->pop_lock) == 0)
+        return;
+    atomic_fetch_add(&queue->pop_wanted, 1);
+    pthread_mutex_lock(&queue->pop_lock);
+    atomic_fetch_sub(&queue->pop_wanted, 1);
+}
+
+void queue_let_in(struct queue *queue)
+{
+    pthread_mutex_unlock(&queue->pop_lock);
+    while (atomic_load(&queue->pop_wanted))
+        sched_yield();
+    pthread_mutex_lock(&queue->pop_lock);
+}
+
+bool queue_drain_kick(struct queue *queue)
+{
+    int fd = queue->kick_fd;
+    uint64_t value;
+    struct iovec iov = {.iov_base = &value, .iov_len = sizeof(value)};
+
+    ssize_t got = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+    if (got < 0 && (errno == EOPNOTSUPP || errno == EINVAL))
+        got = read(fd, &value, sizeof(value));
+    if (got > 0)
+        return true;
+    return got < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 int queue_set_kick(struct queue *queue, int fd)
@@ -152,7 +199,7 @@ void queue_announce(struct queue *queue)
         signal_event(queue->call_fd, queue->call_fd_nonblocking);
 }
 
-static int64_t nanoseconds_since(const struct timespec *start)
+int64_t queue_ns_since(const struct timespec *start)
 {
     struct timespec now;
 
@@ -162,10 +209,11 @@ static int64_t nanoseconds_since(const struct timespec *start)
 
 bool queue_is_late(const struct queue *queue)
 {
-    return queue->unannounced && nanoseconds_since(&queue->unannounced_since) >= QUEUE_BATCH_NS;
+    return queue->unannounced && queue_ns_since(&queue->unannounced_since) >= QUEUE_BATCH_NS;
 }
 
-bool queue_watch(struct queue *queue)
+/* Returns true when a notification is waiting, or may be. */
+static bool watch_notifications(struct queue *queue)
 {
     /* A thread that has the lock may be announcing this moment. */
     if (pthread_mutex_trylock(&queue->push_lock))
@@ -175,6 +223,102 @@ bool queue_watch(struct queue *queue)
     bool waiting = queue->unannounced != 0;
     pthread_mutex_unlock(&queue->push_lock);
     return waiting;
+}
+
+/*
+ * Makes the slot's thread, whose last one is joined. Threads are born with every signal blocked
+ * that can be; SIGBUS is the guest's own doing. pop_lock held.
+ */
+static int spawn(struct worker *worker)
+{
+    struct queue *queue = worker->queue;
+    pthread_attr_t attr;
+    sigset_t blocked;
+
+    if (worker->state == WORKER_ENDED)
+        pthread_join(worker->thread, NULL);
+    worker->state = WORKER_NONE;
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGBUS);
+    sigdelset(&blocked, SIGSEGV);
+    sigdelset(&blocked, SIGFPE);
+    sigdelset(&blocked, SIGILL);
+    sigdelset(&blocked, SIGSYS);
+    sigdelset(&blocked, SIGABRT);
+
+    int rc = pthread_attr_init(&attr);
+    if (rc)
+        return -rc;
+    pthread_attr_setsigmask_np(&attr, &blocked);
+    rc = pthread_create(&worker->thread, &attr, worker_main, worker);
+    pthread_attr_destroy(&attr);
+    if (rc) {
+        log_limited(LOG_LEVEL_WARN, "queue %u: a thread cannot be made: %s", queue->index,
+                    strerror(rc));
+        return -rc;
+    }
+    worker->state = WORKER_ALIVE;
+    queue->threads_alive++;
+    queue->threads_starting++;
+    return 0;
+}
+
+static bool take_from_pool(struct queue_context *context)
+{
+    unsigned left = atomic_load(&context->pool_left);
+
+    while (left && !atomic_compare_exchange_weak(&context->pool_left, &left, left - 1))
+        continue;
+    return left;
+}
+
+/* pop_lock held. Makes a thread of the pool that will be a follower, unless one is on its way. */
+static void add_thread(struct queue *queue)
+{
+    if (queue->followers || queue->threads_starting || queue->stopping)
+        return;
+    for (unsigned i = 0; i < queue->worker_slots; i++) {
+        if (queue->workers[i].state == WORKER_ALIVE)
+            continue;
+        if (i && !take_from_pool(queue->context))
+            return;
+        if (spawn(&queue->workers[i]) < 0 && i)
+            atomic_fetch_add(&queue->context->pool_left, 1);
+        return;
+    }
+}
+
+/* Returns true when the leader was at work since the last look. */
+static bool watch_leader(struct queue *queue, bool all_may_wait)
+{
+    bool asleep = atomic_load(&queue->asleep);
+    unsigned steps = atomic_load(&queue->steps);
+    bool stuck = !asleep && steps == queue->steps_seen;
+    bool wanted = atomic_exchange(&queue->thread_wanted, false);
+
+    queue->steps_seen = steps;
+    if (queue->worker_slots > 1 && (stuck || wanted) && !all_may_wait &&
+        pthread_mutex_trylock(&queue->pop_lock) == 0) {
+        stuck = stuck && !atomic_load(&queue->asleep) && steps == atomic_load(&queue->steps);
+        stuck = stuck && queue->leader && !queue->role_kept;
+        if (stuck && queue->followers) {
+            queue->leader = NULL;
+            pthread_cond_signal(&queue->role_free);
+        } else if (stuck || wanted) {
+            add_thread(queue);
+        }
+        pthread_mutex_unlock(&queue->pop_lock);
+    }
+    return !asleep;
+}
+
+bool queue_watch(struct queue *queue, bool all_may_wait)
+{
+    unsigned steps = queue->steps_seen;
+    bool busy = watch_leader(queue, all_may_wait);
+    bool waiting = watch_notifications(queue);
+
+    return busy || waiting || steps != queue->steps_seen;
 }
 
 void queue_break(struct queue *queue, const char *why)
@@ -191,59 +335,27 @@ void queue_break(struct queue *queue, const char *why)
         queue_ask_stop(queue);
 }
 
-/* Threads are born with every signal blocked that can be; SIGBUS is the guest's own doing. */
-static int spawn(struct worker *worker)
+static void join_threads(struct queue *queue)
 {
-    pthread_attr_t attr;
-    sigset_t blocked;
-
-    sigfillset(&blocked);
-    sigdelset(&blocked, SIGBUS);
-    sigdelset(&blocked, SIGSEGV);
-    sigdelset(&blocked, SIGFPE);
-    sigdelset(&blocked, SIGILL);
-    sigdelset(&blocked, SIGSYS);
-    sigdelset(&blocked, SIGABRT);
-
-    int rc = pthread_attr_init(&attr);
-    if (rc)
-        return -rc;
-    pthread_attr_setsigmask_np(&attr, &blocked);
-    rc = pthread_create(&worker->thread, &attr, worker_main, worker);
-    pthread_attr_destroy(&attr);
-    return -rc;
+    for (unsigned i = 0; i < queue->worker_slots; i++) {
+        if (queue->workers[i].state != WORKER_NONE)
+            pthread_join(queue->workers[i].thread, NULL);
+    }
 }
 
-/* Spawns as many threads as can be had, and waits until each has said how it is. */
-static int start_threads(struct queue *queue, unsigned thread_count)
+/* Makes the first thread, and waits until it has said how it is. */
+static int start_thread(struct queue *queue)
 {
-    int rc = 0;
-    unsigned spawned = 0;
-
     pthread_mutex_lock(&queue->pop_lock);
-    for (; spawned < thread_count; spawned++) {
-        struct worker *worker = &queue->workers[spawned];
-
-        *worker = (struct worker){.queue = queue, .number = spawned};
-        rc = spawn(worker);
-        if (rc < 0)
-            break;
-        queue->threads_alive++;
-    }
-    queue->thread_count = spawned;
-    while (queue->threads_up < spawned)
+    int rc = spawn(&queue->workers[0]);
+    while (queue->threads_starting)
         pthread_cond_wait(&queue->started, &queue->pop_lock);
-    unsigned serving = spawned - queue->threads_failed;
+    if (rc == 0 && queue->threads_failed)
+        rc = -EAGAIN;
     pthread_mutex_unlock(&queue->pop_lock);
-
-    if (serving < thread_count)
-        log_limited(LOG_LEVEL_WARN, "queue %u: only %u of %u threads could be made", queue->index,
-                    serving, thread_count);
-    if (serving)
-        return 0;
-    for (unsigned i = 0; i < spawned; i++)
-        pthread_join(queue->workers[i].thread, NULL);
-    return rc < 0 ? rc : -EAGAIN;
+    if (rc < 0)
+        join_threads(queue);
+    return rc;
 }
 
 static bool same_layout(const struct virtq_layout *a, const struct virtq_layout *b)
@@ -279,18 +391,52 @@ static void ring_down(struct queue *queue)
 /* Drops what belongs to one run of the queue. */
 static void end_run(struct queue *queue)
 {
+    replace_fd(&queue->epoll_fd, -1);
     replace_fd(&queue->wake_fd, -1);
     replace_fd(&queue->ended_fd, -1);
     free(queue->workers);
     queue->workers = NULL;
-    queue->thread_count = 0;
+    queue->worker_slots = 0;
     memmap_unref(queue->memory);
     queue->memory = NULL;
     queue->running = false;
 }
 
-int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
-                unsigned thread_count)
+/* What the leader sleeps on: a kick, and being told to look again. */
+static int open_epoll(struct queue *queue)
+{
+    struct epoll_event wake = {.events = EPOLLIN, .data.fd = queue->wake_fd};
+    struct epoll_event kick = {.events = EPOLLIN, .data.fd = queue->kick_fd};
+
+    queue->kick_counts = has_no_type(queue->kick_fd);
+    if (queue->kick_counts)
+        kick.events |= EPOLLET;
+    queue->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (queue->epoll_fd < 0 ||
+        epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, queue->wake_fd, &wake) < 0 ||
+        epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, queue->kick_fd, &kick) < 0)
+        return -errno;
+    return 0;
+}
+
+static int open_run(struct queue *queue, unsigned threads_max)
+{
+    queue->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    queue->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (queue->wake_fd < 0 || queue->ended_fd < 0)
+        return -errno;
+    queue->workers = calloc(threads_max, sizeof(queue->workers[0]));
+    if (!queue->workers)
+        return -ENOMEM;
+    queue->worker_slots = threads_max;
+    for (unsigned i = 0; i < threads_max; i++) {
+        queue->workers[i].queue = queue;
+        queue->workers[i].number = i;
+    }
+    return open_epoll(queue);
+}
+
+int queue_start(struct queue *queue, struct memmap *memory, uint64_t features, unsigned threads_max)
 {
     virtq_init(&queue->virtq, &queue->layout, features);
     virtq_set_window(&queue->virtq, queue->context->window);
@@ -299,11 +445,8 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
         return rc;
 
     queue->memory = memmap_ref(memory);
-    queue->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    queue->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    queue->workers = calloc(thread_count, sizeof(queue->workers[0]));
-    if (queue->wake_fd < 0 || queue->ended_fd < 0 || !queue->workers) {
-        rc = queue->workers ? -EMFILE : -ENOMEM;
+    rc = open_run(queue, threads_max);
+    if (rc < 0) {
         end_run(queue);
         return rc;
     }
@@ -314,11 +457,11 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
         end_run(queue);
         return -EFAULT;
     }
-    queue->has_leader = false;
+    queue->leader = NULL;
+    queue->role_kept = false;
     queue->stopping = false;
-    queue->kick_dead = false;
     queue->followers = 0;
-    queue->threads_up = 0;
+    queue->threads_starting = 0;
     queue->threads_failed = 0;
     queue->threads_alive = 0;
     queue->unannounced = 0;
@@ -326,7 +469,7 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
     atomic_store(&queue->state, QUEUE_RUNNING);
     ring_up(queue);
 
-    rc = start_threads(queue, thread_count);
+    rc = start_thread(queue);
     if (rc < 0) {
         ring_down(queue);
         atomic_store(&queue->state, QUEUE_IDLE);
@@ -334,8 +477,8 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
         return rc;
     }
     queue->running = true;
-    log_debug("queue %u runs: size %u, from %u, %u threads", queue->index, queue->layout.size,
-              queue->avail_base, queue->thread_count);
+    log_debug("queue %u runs: size %u, from %u", queue->index, queue->layout.size,
+              queue->avail_base);
     return 0;
 }
 
@@ -343,7 +486,7 @@ void queue_ask_stop(struct queue *queue)
 {
     static const uint64_t one = 1;
 
-    pthread_mutex_lock(&queue->pop_lock);
+    queue_lock_pop(queue);
     queue->stopping = true;
     pthread_cond_broadcast(&queue->role_free);
     pthread_mutex_unlock(&queue->pop_lock);
@@ -355,9 +498,11 @@ void queue_finish_stop(struct queue *queue)
 {
     int expected = QUEUE_RUNNING;
 
-    for (unsigned i = 0; i < queue->thread_count; i++)
-        pthread_join(queue->workers[i].thread, NULL);
+    join_threads(queue);
     ring_down(queue);
+    /* What was kicked before is told by the ring itself. */
+    if (queue->kick_counts)
+        queue_drain_kick(queue);
     queue->avail_base = queue->virtq.last_avail;
     queue->left_over = queue->kicked && atomic_load(&queue->state) == QUEUE_RUNNING &&
                        virtq_has_more(&queue->virtq);
@@ -372,14 +517,14 @@ void queue_change_memory(struct queue *queue, struct memmap *memory)
 {
     struct memmap *old = NULL;
 
-    pthread_mutex_lock(&queue->pop_lock);
+    queue_lock_pop(queue);
     pthread_mutex_lock(&queue->push_lock);
     int rc = virtq_attach(&queue->virtq, memory);
     if (rc == 0) {
         old = queue->memory;
         queue->memory = memmap_ref(memory);
         deferred_change_memory(queue, memory);
-        for (unsigned i = 0; i < queue->thread_count; i++) {
+        for (unsigned i = 0; i < queue->worker_slots; i++) {
             struct worker *worker = &queue->workers[i];
 
             if (worker->chain_memory == old && !worker->chain_memory_held) {

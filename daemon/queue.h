@@ -13,8 +13,10 @@
  * Neither is held across a call that may block. virtqueue and memory change only with both held.
  *
  * Leader and followers: one thread, the leader, sleeps on the kick descriptor and takes
- * chains. It hands the role on when there is more work than itself, and when its own request is
- * about to block; otherwise it keeps it and runs request after request without waking anybody.
+ * chains. It runs request after request itself, without waking anybody, and hands the role on when
+ * its own request is about to block; when it blocks unforeseen, the role is taken from it. Threads
+ * are made when they are missed, and end when they are not. pop_lock is taken by
+ * queue_lock_pop(), as the leader may be polling under it.
  */
 #ifndef VIOFS_QUEUE_H
 #define VIOFS_QUEUE_H
@@ -30,20 +32,25 @@
 #include "virtq.h"
 
 /* Threads of one queue, at the most, whatever --thread-pool-size says. */
-#define QUEUE_THREADS_MAX 64
+#define QUEUE_THREADS_MAX      64
+
+/* A thread that had nothing to do for so long, while another one is leader, ends. */
+#define QUEUE_FOLLOWER_SECONDS 5
 
 /*
  * A notification may wait for more completions only while there is more to do, and no longer
  * than either of these. When the next request takes its time, its thread cannot look: then the
- * control thread does, every QUEUE_WATCH_MS while there are notifications that wait.
+ * control thread does, every QUEUE_WATCH_MS. It also takes the role away from a leader who was in
+ * one request from one look to the next, so a slow host call delays what comes behind it by two
+ * looks, or three when a thread has to be made.
  *
  * A long batch saves notifications but makes driver and device take turns,
  * each idle while the other works: at depth 32 a batch of 4 gave twice the rate of one of 32, for
  * less CPU per request. With EVENT_IDX a driver that is awake does not ask for more than the first.
  */
-#define QUEUE_BATCH_MAX   4
-#define QUEUE_BATCH_NS    50000
-#define QUEUE_WATCH_MS    2
+#define QUEUE_BATCH_MAX        4
+#define QUEUE_BATCH_NS         50000
+#define QUEUE_WATCH_MS         2
 
 enum queue_state {
     QUEUE_IDLE,    /* no threads */
@@ -54,13 +61,19 @@ enum queue_state {
 struct deferred;
 struct queue;
 
+enum worker_state {
+    WORKER_NONE, /* a slot without a thread */
+    WORKER_ALIVE,
+    WORKER_ENDED, /* to be joined */
+};
+
 struct worker {
     struct queue *queue;
-    unsigned number; /* within the queue */
+    unsigned number; /* its slot in the queue; all but 0 are of the pool */
     pthread_t thread;
+    enum worker_state state; /* pop_lock */
     struct fuse_thread *fuse;
     struct virtq_slot slot;
-    bool leading; /* only the worker itself looks at it */
 
     /* Guarded by push_lock. */
     struct memmap *chain_memory; /* what the running chain points into; NULL: no chain */
@@ -71,8 +84,10 @@ struct worker {
 struct queue_context {
     struct fuse_server *server;
     atomic_bool *needs_reset;          /* set when a ring breaks */
-    atomic_bool watched;               /* the control thread looks after notifications that wait */
+    atomic_bool watched;               /* the control thread looks after the queues */
     int watch_fd;                      /* an eventfd: wakes it to do so */
+    atomic_uint pool_left;             /* threads of --thread-pool-size that may still be made */
+    int64_t poll_ns;                   /* --poll-us */
     const struct virtq_window *window; /* changes while no queue runs; NULL: none */
 };
 
@@ -93,11 +108,13 @@ struct queue {
      */
     bool kicked;
     bool left_over; /* at the last stop the ring had chains: not taken, or left there for later */
-    unsigned thread_count;
+    unsigned worker_slots;
 
     /* Descriptors; -1: none. */
-    int kick_fd; /* changes only while no thread exists */
-    int call_fd; /* push_lock */
+    int kick_fd;      /* changes only while no thread exists */
+    bool kick_counts; /* it is an eventfd */
+    int epoll_fd;     /* what the leader sleeps on. For one run of the queue */
+    int call_fd;      /* push_lock */
     bool call_fd_nonblocking;
     int err_fd;   /* push_lock */
     int wake_fd;  /* readable: sleeping leader, look again. For one run of the queue */
@@ -106,13 +123,20 @@ struct queue {
     pthread_mutex_t pop_lock;
     pthread_cond_t role_free; /* with pop_lock: followers wait here */
     pthread_cond_t started;   /* with pop_lock: queue_start() waits here */
-    bool has_leader;
+    struct worker *leader;    /* NULL: none */
+    bool role_kept;           /* it leaves its chain in the ring: nobody else may take one now */
     bool stopping;
-    bool kick_dead; /* the kick descriptor will never tell anything again */
     unsigned followers;
-    unsigned threads_up;     /* have reported to queue_start() */
-    unsigned threads_failed; /* of these: could not get what they need */
+    unsigned threads_starting; /* made, and not yet reported */
+    unsigned threads_failed;   /* could not get what they need */
     unsigned threads_alive;
+    atomic_uint pop_wanted; /* so many threads wait for pop_lock */
+
+    /* For the watch. Written with pop_lock held. */
+    atomic_uint steps;         /* chains taken, sleeps ended */
+    atomic_bool asleep;        /* the leader waits for a kick */
+    unsigned steps_seen;       /* at the last look. Control thread only */
+    atomic_bool thread_wanted; /* a thread could have gone on for one that blocks */
 
     pthread_mutex_t push_lock;
     struct deferred *deferred;       /* chains that are answered later (deferred.h) */
@@ -126,7 +150,7 @@ struct queue {
     atomic_int state; /* enum queue_state */
     struct memmap *memory;
     struct virtq virtq;
-    struct worker *workers; /* thread_count of them */
+    struct worker *workers; /* worker_slots of them */
 };
 
 void queue_init(struct queue *queue, unsigned index, struct queue_context *context);
@@ -147,12 +171,12 @@ int queue_set_err(struct queue *queue, int fd);
 bool queue_is_ready(const struct queue *queue);
 
 /*
- * Starts thread_count (1 to QUEUE_THREADS_MAX) threads on the ring, which lies in memory (a
- * reference is taken). features: as negotiated. Returns 0 when at least one thread serves; a
- * negative errno otherwise, with everything as before the call.
+ * Starts a thread on the ring, which lies in memory (a reference is taken); up to threads_max
+ * (1 to QUEUE_THREADS_MAX) there can be later. features: as negotiated. Returns 0 when the thread
+ * serves; a negative errno otherwise, with everything as before the call.
  */
 int queue_start(struct queue *queue, struct memmap *memory, uint64_t features,
-                unsigned thread_count);
+                unsigned threads_max);
 
 /* Tells the threads to end when they have answered their request, or left it. Does not wait. */
 void queue_ask_stop(struct queue *queue);
@@ -173,15 +197,35 @@ void queue_change_memory(struct queue *queue, struct memmap *memory);
 void queue_break(struct queue *queue, const char *why);
 
 /*
- * Makes a notification that has waited too long, of a running queue. Returns true when one is
- * waiting, or may be: look again.
+ * Looks after a running queue: makes a notification that has waited too long, and sees to it that
+ * a leader who is stuck is one no longer (unless all_may_wait: the front-end keeps them waiting).
+ * Returns true when something was going on: look again.
  */
-bool queue_watch(struct queue *queue);
+bool queue_watch(struct queue *queue, bool all_may_wait);
 
 /* For worker.c. push_lock held: tells the driver of what was given back, if it wants to know. */
 void queue_announce(struct queue *queue);
 
 /* For worker.c. push_lock held: true when the oldest unannounced completion has waited enough. */
 bool queue_is_late(const struct queue *queue);
+
+/* pop_lock, which a leader that polls gives away when it is wanted, by queue_let_in(). */
+void queue_lock_pop(struct queue *queue);
+void queue_let_in(struct queue *queue);
+
+/* For worker.c. pop_lock held: the leader has got on. */
+static inline void queue_step(struct queue *queue)
+{
+    atomic_store(&queue->steps, atomic_load_explicit(&queue->steps, memory_order_relaxed) + 1);
+}
+
+/*
+ * For worker.c. Takes one event from the kick descriptor, which was found readable. It is shared
+ * with the front-end, so its flags are left alone and it may turn out empty. Returns false when it
+ * will never be of use again.
+ */
+bool queue_drain_kick(struct queue *queue);
+
+int64_t queue_ns_since(const struct timespec *start);
 
 #endif

@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/uio.h>
+#include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "deferred.h"
 #include "guestfault.h"
 #include "log.h"
+
+/* Looks at the ring between two looks at the clock: about a microsecond. */
+#define POLL_LOOKS       32
 
 /* How long a request that was interrupted for the sake of another queue is left alone. */
 #define RESTART_PAUSE_MS 1
@@ -19,15 +23,30 @@ static bool is_broken(struct queue *queue)
     return atomic_load_explicit(&queue->state, memory_order_relaxed) == QUEUE_BROKEN;
 }
 
-/* pop_lock held. Gives the role away; with a follower waiting, it takes over. */
-static void give_up_role(struct worker *worker)
+/* pop_lock held. The queue has no leader until a follower has taken over, or this thread again. */
+static void give_up_role(struct queue *queue)
 {
-    struct queue *queue = worker->queue;
-
-    worker->leading = false;
-    queue->has_leader = false;
+    queue->leader = NULL;
     if (queue->followers)
         pthread_cond_signal(&queue->role_free);
+}
+
+static void wake_watch(struct queue_context *context)
+{
+    static const uint64_t one = 1;
+
+    if (write(context->watch_fd, &one, sizeof(one)) < 0)
+        log_debug("the control thread cannot be woken: errno %d", errno);
+}
+
+/* Tells the processor that this is a loop that waits. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 
 /* The batch is over for this thread: what is done is shown. push_lock not held. */
@@ -39,18 +58,46 @@ static void announce(struct queue *queue)
     pthread_mutex_unlock(&queue->push_lock);
 }
 
-/* The file system's hook: the running request is about to block for long. */
+/*
+ * The file system's hook: the running request is about to block. Others go on with what there is
+ * to do, if they are at hand; if not, and somebody waits already, a thread is asked for, so that
+ * it is at hand the next time. In the worst case the watch finds out that this one is stuck.
+ */
 static void request_may_block(void *argument)
 {
     struct worker *worker = argument;
     struct queue *queue = worker->queue;
+    bool wanted = false;
 
     announce(queue);
-    if (!worker->leading || queue->thread_count == 1)
+    if (queue->worker_slots == 1)
         return;
-    pthread_mutex_lock(&queue->pop_lock);
-    give_up_role(worker);
+    queue_lock_pop(queue);
+    if (queue->leader == worker) {
+        if (queue->followers)
+            give_up_role(queue);
+        else
+            wanted = virtq_has_more(&queue->virtq);
+    }
     pthread_mutex_unlock(&queue->pop_lock);
+    if (wanted && !atomic_exchange(&queue->thread_wanted, true))
+        wake_watch(queue->context);
+}
+
+/*
+ * The file system's hook: whether the running request may be left in the ring. As long as this
+ * thread is the leader, nobody has taken anything behind it.
+ */
+static bool request_may_restart(void *argument)
+{
+    struct worker *worker = argument;
+    struct queue *queue = worker->queue;
+
+    queue_lock_pop(queue);
+    bool leading = queue->leader == worker;
+    queue->role_kept = leading;
+    pthread_mutex_unlock(&queue->pop_lock);
+    return leading;
 }
 
 /* The file system's hook: the running request is answered later. */
@@ -62,37 +109,42 @@ static struct fuse_deferral *defer_request(void *argument, const struct iovec *p
 }
 
 /*
- * Takes one event from the kick descriptor, which poll() found readable. The descriptor is shared
- * with the front-end, so its flags are left alone and it may turn out empty.
- * Returns false when it will never be of use again.
+ * Sleeps until a kick or a wake-up. The leader calls, no lock held. Returns true on a kick.
+ *
+ * An eventfd is watched edge-triggered and never read while the ring runs: each kick wakes,
+ * whatever has gathered in the counter. That saves a system call per sleep.
  */
-static bool drain_kick(int fd)
-{
-    uint64_t value;
-    struct iovec iov = {.iov_base = &value, .iov_len = sizeof(value)};
-
-    ssize_t got = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
-    if (got < 0 && (errno == EOPNOTSUPP || errno == EINVAL))
-        got = read(fd, &value, sizeof(value));
-    if (got > 0)
-        return true;
-    return got < 0 && (errno == EAGAIN || errno == EINTR);
-}
-
-/* Sleeps until a kick or a wake-up. The leader calls, no lock held. Returns true on a kick. */
 static bool sleep_for_kick(struct queue *queue)
 {
-    struct pollfd fds[2] = {
-        {.fd = queue->wake_fd, .events = POLLIN},
-        {.fd = queue->kick_dead ? -1 : queue->kick_fd, .events = POLLIN},
-    };
+    struct epoll_event event;
 
-    if (poll(fds, 2, -1) < 0 || !fds[1].revents)
+    if (epoll_wait(queue->epoll_fd, &event, 1, -1) <= 0 || event.data.fd != queue->kick_fd)
         return false;
-    if (drain_kick(queue->kick_fd))
+    if (queue->kick_counts || queue_drain_kick(queue))
         return true;
     log_limited(LOG_LEVEL_WARN, "queue %u: the kick descriptor is at its end", queue->index);
-    queue->kick_dead = true;
+    epoll_ctl(queue->epoll_fd, EPOLL_CTL_DEL, queue->kick_fd, NULL);
+    return false;
+}
+
+/*
+ * --poll-us: looks at the ring for a while before it asks for kicks. pop_lock is held, and let go
+ * of when somebody else wants it. Returns true when the ring has something, or may have.
+ */
+static bool poll_ring(struct queue *queue)
+{
+    struct timespec start;
+
+    if (!queue->context->poll_ns)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        for (unsigned i = 0; i < POLL_LOOKS; i++) {
+            if (virtq_has_more(&queue->virtq) || atomic_load(&queue->pop_wanted))
+                return true;
+            cpu_relax();
+        }
+    } while (queue_ns_since(&start) < queue->context->poll_ns);
     return false;
 }
 
@@ -106,53 +158,64 @@ static void wait_for_work(struct queue *queue)
     queue_announce(queue);
     pthread_mutex_unlock(&queue->push_lock);
 
-    /* This is the place for polling the ring a while before asking for kicks. */
-    if (virtq_arm_kicks(&queue->virtq) && queue->kicked)
+    bool looks_again = queue->kicked && poll_ring(queue);
+    if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
+        if (atomic_load(&queue->pop_wanted))
+            queue_let_in(queue);
         return;
+    }
 
+    atomic_store(&queue->asleep, true);
     pthread_mutex_unlock(&queue->pop_lock);
     bool kicked = sleep_for_kick(queue);
-    pthread_mutex_lock(&queue->pop_lock);
+    queue_lock_pop(queue);
+    queue_step(queue);
+    atomic_store(&queue->asleep, false);
     if (kicked)
         queue->kicked = true;
 }
 
 /*
- * There are completions that nobody was told of, and this thread goes on with a request that may
- * take any time: the control thread has an eye on it. Costs a system call only when it sleeps.
+ * This thread goes on with a request that may take any time: the control thread has an eye on it,
+ * and on completions that nobody was told of. Costs a system call only when it sleeps.
  */
 static void ask_for_watch(struct queue_context *context)
 {
-    static const uint64_t one = 1;
+    if (!atomic_load(&context->watched) && !atomic_exchange(&context->watched, true))
+        wake_watch(context);
+}
 
-    if (atomic_load(&context->watched) || atomic_exchange(&context->watched, true))
-        return;
-    if (write(context->watch_fd, &one, sizeof(one)) < 0)
-        log_debug("the control thread cannot be woken: errno %d", errno);
+/* Waits as a follower, pop_lock held. Returns false when nothing was to do for a long time. */
+static bool wait_for_role(struct queue *queue)
+{
+    struct timespec until;
+
+    announce(queue);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += QUEUE_FOLLOWER_SECONDS;
+    queue->followers++;
+    int rc = pthread_cond_timedwait(&queue->role_free, &queue->pop_lock, &until);
+    queue->followers--;
+    return rc != ETIMEDOUT || !queue->leader;
 }
 
 /*
- * Becomes leader and takes a chain. Returns 1 with a chain, 0 when the queue stops, or a negative
- * errno when the ring is broken.
+ * Becomes leader and takes a chain. Returns 1 with a chain, 0 when the queue stops or has no use
+ * for this thread, or a negative errno when the ring is broken.
  */
 static int take_chain(struct worker *worker)
 {
     struct queue *queue = worker->queue;
     int rc = 0;
 
-    pthread_mutex_lock(&queue->pop_lock);
-    while (!worker->leading && queue->has_leader && !queue->stopping) {
-        announce(queue);
-        queue->followers++;
-        pthread_cond_wait(&queue->role_free, &queue->pop_lock);
-        queue->followers--;
-    }
-    if (!worker->leading && !queue->has_leader) {
-        worker->leading = true;
-        queue->has_leader = true;
-    }
-
+    queue_lock_pop(queue);
     while (!queue->stopping) {
+        if (queue->leader && queue->leader != worker) {
+            if (wait_for_role(queue))
+                continue;
+            break;
+        }
+        queue->leader = worker;
         rc = queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
         if (guestfault_taken()) {
             queue->virtq.fault = "its ring was taken away";
@@ -163,18 +226,14 @@ static int take_chain(struct worker *worker)
         wait_for_work(queue);
     }
     if (rc > 0) {
+        queue_step(queue);
         virtq_disarm_kicks(&queue->virtq);
         pthread_mutex_lock(&queue->push_lock);
         worker->chain_memory = queue->memory;
-        bool deferred = queue->unannounced != 0;
+        bool unannounced = queue->unannounced != 0;
         pthread_mutex_unlock(&queue->push_lock);
-        /* The only thread has taken the last one that was taken. */
-        worker->slot.chain.restartable = queue->thread_count == 1;
-        if (deferred)
+        if (unannounced || queue->worker_slots > 1)
             ask_for_watch(queue->context);
-        /* With more to do, whoever is or becomes free next goes on with it. */
-        if (queue->thread_count > 1 && virtq_has_more(&queue->virtq))
-            give_up_role(worker);
     }
     pthread_mutex_unlock(&queue->pop_lock);
     return rc;
@@ -223,17 +282,18 @@ static void let_go(struct worker *worker)
 }
 
 /*
- * Leaves the chain in the ring: a stop has interrupted the request, and it can be begun anew. If
- * it is this queue that stops, the ring goes on with the chain when it runs again, here or
- * elsewhere; otherwise this thread does, in a moment.
+ * Leaves the chain in the ring, after request_may_restart(): a stop has interrupted the request,
+ * and it can be begun anew. If it is this queue that stops, the ring goes on with the chain when it
+ * runs again, here or elsewhere; otherwise this thread does, in a moment.
  */
 static void leave_in_ring(struct worker *worker)
 {
     struct queue *queue = worker->queue;
     struct pollfd wake = {.fd = queue->wake_fd, .events = POLLIN};
 
-    pthread_mutex_lock(&queue->pop_lock);
+    queue_lock_pop(queue);
     virtq_unpop(&queue->virtq);
+    queue->role_kept = false;
     pthread_mutex_lock(&queue->push_lock);
     struct memmap *held = release_memory(worker);
     pthread_mutex_unlock(&queue->push_lock);
@@ -273,13 +333,13 @@ static void serve(struct worker *worker)
     }
 }
 
-/* Tells queue_start() how it went; failed threads leave at once. */
+/* Tells queue_start(), or the watch, how it went; failed threads leave at once. */
 static bool report(struct worker *worker, bool ready)
 {
     struct queue *queue = worker->queue;
 
-    pthread_mutex_lock(&queue->pop_lock);
-    queue->threads_up++;
+    queue_lock_pop(queue);
+    queue->threads_starting--;
     if (!ready)
         queue->threads_failed++;
     pthread_cond_signal(&queue->started);
@@ -290,8 +350,10 @@ static bool report(struct worker *worker, bool ready)
 static bool prepare(struct worker *worker)
 {
     struct queue *queue = worker->queue;
-    struct fuse_thread_hooks hooks = {
-        .may_block = request_may_block, .defer = defer_request, .argument = worker};
+    struct fuse_thread_hooks hooks = {.may_block = request_may_block,
+                                      .may_restart = request_may_restart,
+                                      .defer = defer_request,
+                                      .argument = worker};
     char name[16];
 
     snprintf(name, sizeof(name), "queue%u/%u", queue->index % 1000, worker->number % 1000);
@@ -310,9 +372,12 @@ static void leave(struct worker *worker)
     static const uint64_t one = 1;
     struct queue *queue = worker->queue;
 
-    pthread_mutex_lock(&queue->pop_lock);
-    if (worker->leading)
-        give_up_role(worker);
+    queue_lock_pop(queue);
+    if (queue->leader == worker)
+        give_up_role(queue);
+    worker->state = WORKER_ENDED;
+    if (worker->number)
+        atomic_fetch_add(&queue->context->pool_left, 1);
     if (--queue->threads_alive == 0 && write(queue->ended_fd, &one, sizeof(one)) < 0)
         log_error("queue %u: its end cannot be told: errno %d", queue->index, errno);
     pthread_mutex_unlock(&queue->pop_lock);

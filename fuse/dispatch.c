@@ -95,6 +95,12 @@ static int take_arguments(struct fuse_req *req, const struct opcode_row *row)
     return wire_in_copy(&req->in, req->thread->tail, req->tail_left);
 }
 
+void thread_may_block(struct fuse_thread *thread)
+{
+    if (thread->hooks.may_block)
+        thread->hooks.may_block(thread->hooks.argument);
+}
+
 static int run(struct fuse_req *req, const struct opcode_row *row)
 {
     int error = admit(req, row);
@@ -104,9 +110,8 @@ static int run(struct fuse_req *req, const struct opcode_row *row)
         error = inode_get(req->server->inodes, req->header.nodeid, &req->inode);
     if (error)
         return error;
-    const struct fuse_thread_hooks *hooks = &req->thread->hooks;
-    if ((row->flags & F_MAY_BLOCK) && hooks->may_block)
-        hooks->may_block(hooks->argument);
+    if (row->flags & F_MAY_BLOCK)
+        thread_may_block(req->thread);
     return row->handler(req);
 }
 
@@ -181,7 +186,8 @@ static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
     if (error == -REQ_DEFERRED)
         return FUSE_SERVER_DEFERRED;
     if (error == -REQ_STOPPED) {
-        if (chain->restartable && (row->flags & F_RESTARTS))
+        const struct fuse_thread_hooks *hooks = &thread->hooks;
+        if ((row->flags & F_RESTARTS) && hooks->may_restart && hooks->may_restart(hooks->argument))
             return FUSE_SERVER_RESTART;
         error = -EAGAIN;
     }

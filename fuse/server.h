@@ -64,6 +64,9 @@ struct fuse_thread {
 /* Closes fd when the running request ends: for what the request uses and no table keeps. */
 void thread_close_later(struct fuse_thread *thread, int fd);
 
+/* The running request is about to make a call that may block: others may go on meanwhile. */
+void thread_may_block(struct fuse_thread *thread);
+
 /* An operation's scratch memory: a full xattr value or list, or a directory block. */
 #define FUSE_BUFFER_SIZE (65536 + 4096)
 

@@ -43,8 +43,6 @@ struct fuse_chain {
     bool in_window;
     /* A buffer lies in no memory that we know, and was left out of its list: reply EFAULT. */
     bool unreachable;
-    /* FUSE_SERVER_RESTART may be returned: nothing behind it was taken from its queue. */
-    bool restartable;
 };
 
 /*
@@ -63,8 +61,10 @@ struct fuse_deferral {
 
 /* What the thread's owner wants to know while a request runs. Each may be NULL. */
 struct fuse_thread_hooks {
-    /* The request is about to make a call that may block for long: finish what is batched. */
+    /* The request is about to make a call that may block: others may go on meanwhile. */
     void (*may_block)(void *argument);
+    /* FUSE_SERVER_RESTART may be returned: nothing behind the chain was taken from its queue. */
+    bool (*may_restart)(void *argument);
     /*
      * The running request is answered later: count pieces (16 at the most) of its writable list,
      * which are copied, are where the reply will go. fuse_server_run() then returns
@@ -96,7 +96,7 @@ void fuse_thread_free(struct fuse_thread *thread);
  * were filled, from its start: the used length; 0 for requests without a reply (FORGET and its
  * kind) and for chains with no room for a reply header.
  *
- * FUSE_SERVER_RESTART, for a chain that is restartable: the mapper said -ECANCELED, nothing was
+ * FUSE_SERVER_RESTART, if the may_restart hook allows it: the mapper said -ECANCELED, nothing was
  * written to the chain, and nothing was done that must not be done twice. The request stays with
  * the driver, and comes again later: the guest does not notice that its device was stopped.
  */

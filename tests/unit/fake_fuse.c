@@ -213,11 +213,13 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
     case FAKE_MAP:
     case FAKE_UNMAP:
         request.argument = ask_mapper(request.command);
-        if (request.argument == ECANCELED && chain->restartable)
+        if (request.argument == ECANCELED && thread->hooks.may_restart(thread->hooks.argument))
             return FUSE_SERVER_RESTART;
         break;
     case FAKE_RESTART:
-        if (!chain->restartable)
+        if (request.argument)
+            thread->hooks.may_block(thread->hooks.argument);
+        if (!thread->hooks.may_restart(thread->hooks.argument))
             request.argument = EAGAIN;
         else if (!was_released())
             return FUSE_SERVER_RESTART;

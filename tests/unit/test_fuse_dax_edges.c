@@ -303,11 +303,9 @@ static void stopped_requests_come_again(void)
     /* The first piece, the second, and then all is well. */
     for (unsigned stop = 1; stop <= 3; stop++) {
         struct iovec readable = {&request, sizeof(request)}, writable = {&reply, sizeof(reply)};
-        struct fuse_chain chain = {.readable = &readable,
-                                   .readable_count = 1,
-                                   .writable = &writable,
-                                   .writable_count = 1,
-                                   .restartable = true};
+        struct fuse_chain chain = {
+            .readable = &readable, .readable_count = 1, .writable = &writable, .writable_count = 1};
+        front.restartable = true;
         front.maps = 0;
         front.stop_from = stop < 3 ? 1 + (stop == 2) : 0;
         size_t used = fuse_server_run(guest.thread, &chain);
@@ -316,6 +314,7 @@ static void stopped_requests_come_again(void)
     }
     CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
     /* One that cannot come again is told to. */
+    front.restartable = false;
     front.stop_from = 1;
     CHECK_EQ(window_setup(&guest, node, 0, MIB2, true), -EAGAIN);
     front.stop_from = 0;

@@ -8,6 +8,7 @@
 
 #include "device.h"
 #include "fake_fuse.h"
+#include "queue.h"
 #include "test.h"
 #include "vu_front.h"
 
@@ -123,7 +124,7 @@ static void many_requests(unsigned pool, unsigned rounds)
     CHECK_EQ(begin(&front, ALL), 0);
     fake_release();
     CHECK_EQ(front_start_ring(&front, 1), 0);
-    CHECK_EQ(fake_threads, 1 + pool);
+    CHECK_EQ(fake_threads, 1);
     struct front_queue *queue = &front.queues[1];
     __virtio16 *avail_event = (__virtio16 *)&queue->used->ring[FRONT_RING_SIZE];
 
@@ -257,7 +258,29 @@ static void interrupted_request_stays_in_the_ring(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
-/* With threads that may have taken what is behind it, it must be answered. */
+/*
+ * Two requests at once: the second one's thread is made when the first one is found stuck. Returns
+ * when both are answered and both threads are free.
+ */
+static void make_two_threads(struct front *front)
+{
+    uint32_t head = 99;
+    unsigned before = fake_threads;
+
+    fake_clear();
+    front_request(front, 1, 0, FAKE_HANG, 0, 64);
+    front_request(front, 1, 2, FAKE_ECHO, 0, 64);
+    front_kick(front, 1);
+    CHECK_EQ(front_used(front, 1, &head), 56);
+    CHECK_EQ(head, 2);
+    CHECK_EQ(fake_threads, before + 1);
+    fake_release();
+    CHECK_EQ(front_used(front, 1, &head), 8);
+    CHECK_EQ(head, 0);
+    usleep(10000);
+}
+
+/* When others may have taken what is behind it, it must be answered. */
 static void interrupted_request_of_many_threads(void)
 {
     struct front front;
@@ -266,7 +289,9 @@ static void interrupted_request_of_many_threads(void)
     front.settings.thread_pool_size = 1;
     CHECK_EQ(begin(&front, BASIC), 0);
     CHECK_EQ(front_start_ring(&front, 1), 0);
-    front_request(&front, 1, 0, FAKE_RESTART, 0, 64);
+    make_two_threads(&front);
+    fake_clear();
+    front_request(&front, 1, 0, FAKE_RESTART, 1, 64);
     front_kick(&front, 1);
     CHECK_EQ(front_used(&front, 1, NULL), 8);
     CHECK_EQ(((uint32_t *)front_buffer(&front, 1))[1], EAGAIN);
@@ -352,7 +377,7 @@ static void truncated_memory_is_survived(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
-/* A request that blocks hands the queue to another thread of the pool. */
+/* While a request blocks, another thread goes on; threads are made when they are missed. */
 static void pool_thread_takes_over(void)
 {
     struct front front;
@@ -362,7 +387,7 @@ static void pool_thread_takes_over(void)
     CHECK_EQ(begin(&front, ALL), 0);
     CHECK_EQ(front_start_ring(&front, 1), 0);
     CHECK_EQ(front_start_ring(&front, 0), 0);
-    CHECK_EQ(fake_threads, 4);
+    CHECK_EQ(fake_threads, 2);
     front_request(&front, 1, 0, FAKE_BLOCK, 0, 64);
     front_kick(&front, 1);
     while (fake_inside == 0)
@@ -381,14 +406,80 @@ static void pool_thread_takes_over(void)
     fake_release();
     CHECK_EQ(front_used(&front, 1, &head), 8);
     CHECK_EQ(head, 0);
-    /* A ring that starts again gets its share of the pool again. */
+    CHECK_EQ(fake_threads, 3);
     CHECK_EQ(front_stop_ring(&front, 1), 2);
     CHECK_EQ(fake_threads, 1);
     CHECK_EQ(front_start_ring(&front, 1), 0);
-    CHECK_EQ(fake_threads, 4);
+    CHECK_EQ(fake_threads, 2);
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
     CHECK_EQ(fake_threads, 0);
     CHECK_EQ(fake_bad, 0);
+}
+
+/* As many as the pool has, over all queues; the next stuck request waits for one of them. */
+static void pool_has_a_limit(void)
+{
+    struct front front;
+    uint32_t head = 99;
+
+    front_init(&front);
+    front.settings.thread_pool_size = 3;
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    CHECK_EQ(front_start_ring(&front, 2), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        front_request(&front, 1, 2 * i, FAKE_HANG, 0, 64);
+        front_request(&front, 2, 2 * i, FAKE_HANG, 0, 64);
+    }
+    front_kick(&front, 1);
+    front_kick(&front, 2);
+    while (fake_inside < 5)
+        usleep(1000);
+    usleep(50000);
+    CHECK_EQ(fake_inside, 5);
+    CHECK_EQ(fake_threads, 5);
+    fake_release();
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ(front_used(&front, 1, &head), 8);
+        CHECK_EQ(front_used(&front, 2, &head), 8);
+    }
+    /* Whoever has nothing to do goes; a leader stays with each ring. */
+    usleep((QUEUE_FOLLOWER_SECONDS + 1) * 1000000);
+    CHECK_EQ(fake_threads, 2);
+    make_two_threads(&front);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    CHECK_EQ(fake_threads, 0);
+    CHECK_EQ(fake_bad, 0);
+}
+
+/* With --poll-us the driver need not kick, and a stop or a memory table does not wait. */
+static void polled_ring(void)
+{
+    struct front front;
+    int64_t start;
+
+    front_init(&front);
+    front.settings.poll_us = POLL_US_MAX;
+    CHECK_EQ(begin(&front, ALL), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, NULL), 56);
+    unsigned unkicked = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
+        start = milliseconds();
+        while (front_used_index(&front, 1) != front.queues[1].avail_index &&
+               milliseconds() - start < POLL_US_MAX / 2000)
+            continue;
+        unkicked += front_used_index(&front, 1) == front.queues[1].avail_index;
+        front_kick(&front, 1); /* it may have gone to sleep */
+        CHECK_EQ(front_used(&front, 1, NULL), 56);
+    }
+    CHECK(unkicked >= 100);
+    CHECK_EQ(set_memory_in_halves(&front), 0);
+    CHECK(front_stop_ring(&front, 1) == front.queues[1].avail_index);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
 /* A memory table that comes while a request runs: its old memory stays, the answer comes soon. */
@@ -617,6 +708,8 @@ int main(void)
     RUN(broken_chain_costs_one_queue);
     RUN(truncated_memory_is_survived);
     RUN(pool_thread_takes_over);
+    RUN(pool_has_a_limit);
+    RUN(polled_ring);
     RUN(memory_changes_under_a_request);
     RUN(ring_without_memory_breaks);
     RUN(stop_answers_what_runs);
