@@ -80,6 +80,7 @@ int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32
     handle->nodeid = nodeid;
     handle->flags = flags;
     handle->kind = kind;
+    atomic_store_explicit(&handle->always_waits, false, memory_order_relaxed);
     handle->position = 0;
     pthread_mutex_init(&handle->position_lock, NULL);
     atomic_store_explicit(&handle->generation, generation, memory_order_release);

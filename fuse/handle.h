@@ -29,8 +29,9 @@ struct handle {
     uint32_t next; /* free list */
     int32_t fd;
     uint64_t nodeid;
-    uint32_t flags; /* open(2) flags that the descriptor really has */
-    uint32_t kind;  /* enum handle_kind */
+    uint32_t flags;           /* open(2) flags that the descriptor really has */
+    uint16_t kind;            /* enum handle_kind */
+    atomic_bool always_waits; /* its file system has no RWF_NOWAIT */
 
     /* Directories: where the descriptor's position is. Held over lseek and getdents together. */
     pthread_mutex_t position_lock;

@@ -38,23 +38,22 @@ static size_t pieces_length(const struct iovec *pieces, unsigned count)
     return length;
 }
 
-int host_read(int fd, struct iovec *pieces, unsigned count, off_t offset, size_t *ret_length)
+int host_read(int fd, off_t offset, int how, struct host_read *read)
 {
-    size_t done = 0;
-    while (count) {
-        unsigned now = count < PIECES_PER_CALL ? count : PIECES_PER_CALL;
-        ssize_t got = preadv2(fd, pieces, (int)now, offset + (off_t)done, 0);
+    while (read->count) {
+        unsigned now = read->count < PIECES_PER_CALL ? read->count : PIECES_PER_CALL;
+        off_t here = offset + (off_t)read->length;
+        ssize_t got = preadv2(fd, read->pieces, (int)now, here, how);
         if (got < 0)
             return -errno; /* a short answer would tell the guest that the file ends here */
-        done += (size_t)got;
+        read->length += (size_t)got;
         if (got == 0)
             break;
-        unsigned before = count;
-        pieces_advance(&pieces, &count, (size_t)got);
-        if (before - count < now && (offset + (off_t)done) % SECTOR)
+        unsigned before = read->count;
+        pieces_advance(&read->pieces, &read->count, (size_t)got);
+        if (before - read->count < now && (here + got) % SECTOR)
             break;
     }
-    *ret_length = done;
     return 0;
 }
 

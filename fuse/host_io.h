@@ -14,12 +14,20 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+/* Where a read goes to, and how far it has come. */
+struct host_read {
+    struct iovec *pieces; /* consumed */
+    unsigned count;
+    size_t length; /* bytes read so far */
+};
+
 /*
- * Reads at offset into pieces (which it consumes), as many as there are: more than one call takes
- * (IOV_MAX) need several. Returns 0 with the bytes read, fewer than asked for only at the end of
- * the file; else a negative errno, whatever was read before.
+ * Reads on from offset + read->length into what is left of the pieces: more than one call takes
+ * (IOV_MAX) need several. how: 0, or RWF_NOWAIT of preadv2(2). Returns 0 when the pieces are full
+ * or the file is at its end, else a negative errno, whatever was read before; -EAGAIN (with
+ * RWF_NOWAIT): go on without it.
  */
-int host_read(int fd, struct iovec *pieces, unsigned count, off_t offset, size_t *ret_length);
+int host_read(int fd, off_t offset, int how, struct host_read *read);
 
 /*
  * Writes pieces at offset. how: RWF_APPEND (at the end of the file, wherever that is then),

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include "host_io.h"
+#include "mounts.h"
 #include "server.h"
 #include "setid.h"
 
@@ -26,8 +27,11 @@ static int follow_direct_io(struct handle *handle, uint32_t wanted)
     return error;
 }
 
-static int get_file(struct fuse_req *req, uint64_t fh, uint32_t wanted, bool write, int *ret_fd)
+/* *ret_handle: NULL where files are read and written without being opened. */
+static int get_file(struct fuse_req *req, uint64_t fh, uint32_t wanted, bool write, int *ret_fd,
+                    struct handle **ret_handle)
 {
+    *ret_handle = NULL;
     if (opens_is_none(req, fh))
         return opens_file(req, req->header.nodeid, fh, write, ret_fd);
     struct handle *handle;
@@ -35,6 +39,7 @@ static int get_file(struct fuse_req *req, uint64_t fh, uint32_t wanted, bool wri
     if (error)
         return error;
     *ret_fd = handle->fd;
+    *ret_handle = handle;
     return req->server->settings->allow_direct_io ? follow_direct_io(handle, wanted) : 0;
 }
 
@@ -43,29 +48,68 @@ static bool range_fits(uint64_t offset, uint32_t size)
     return offset <= (uint64_t)INT64_MAX - size;
 }
 
+/* tmpfs, for one, always waits, which is never long there: asking it each time is a waste. */
+static bool may_ask(const struct fuse_req *req, const struct handle *handle)
+{
+    if (handle && atomic_load_explicit(&handle->always_waits, memory_order_relaxed))
+        return false;
+    return !atomic_load_explicit(&req->server->always_waits, memory_order_relaxed) ||
+           !mounts_is_share(req->inode->mount);
+}
+
+static void ask_no_more(struct fuse_req *req, struct handle *handle)
+{
+    if (mounts_is_share(req->inode->mount))
+        atomic_store_explicit(&req->server->always_waits, true, memory_order_relaxed);
+    else if (handle)
+        atomic_store_explicit(&handle->always_waits, true, memory_order_relaxed);
+}
+
+/*
+ * What is in the host's page cache is read at once. For the rest somebody else takes over the
+ * queue first; and as a disk may take its time, nothing of the tables is held meanwhile.
+ */
+static int read_file(struct fuse_req *req, int fd, struct handle *handle, struct host_read *read)
+{
+    off_t offset = (off_t)req->args.read.offset;
+    if (!may_ask(req, handle))
+        return host_read(fd, offset, 0, read);
+    int error = host_read(fd, offset, RWF_NOWAIT, read);
+    if (error == -EOPNOTSUPP) {
+        ask_no_more(req, handle);
+    } else if (error == -EAGAIN) {
+        thread_may_block(req->thread);
+        error = req_step_out(req, (int *[]){&fd}, 1);
+        if (error)
+            return error;
+    } else {
+        return error;
+    }
+    return host_read(fd, offset, 0, read);
+}
+
 int op_read(struct fuse_req *req)
 {
     const struct fuse_read_in *in = &req->args.read;
+    struct handle *handle;
     int fd;
-    int error = get_file(req, in->fh, in->flags, false, &fd);
+    int error = get_file(req, in->fh, in->flags, false, &fd, &handle);
     if (error)
         return error;
     if (!range_fits(in->offset, in->size))
         return -EINVAL;
 
-    struct iovec *pieces;
-    unsigned count;
+    struct host_read read = {0};
     size_t size = in->size < req->out.room ? in->size : req->out.room;
     error = dax_before(req->thread, req->inode, 0);
     if (error)
         return error;
-    error = wire_out_pieces(&req->out, size, &pieces, &count);
-    size_t length;
+    error = wire_out_pieces(&req->out, size, &read.pieces, &read.count);
     if (!error)
-        error = host_read(fd, pieces, count, (off_t)in->offset, &length);
+        error = read_file(req, fd, handle, &read);
     if (error)
         return error;
-    wire_out_filled(&req->out, length);
+    wire_out_filled(&req->out, read.length);
     return 0;
 }
 
@@ -93,8 +137,9 @@ static int write_how(const struct fuse_write_in *in, bool append)
 int op_write(struct fuse_req *req)
 {
     const struct fuse_write_in *in = &req->args.write;
+    struct handle *handle;
     int fd;
-    int error = get_file(req, in->fh, in->flags, true, &fd);
+    int error = get_file(req, in->fh, in->flags, true, &fd, &handle);
     if (error)
         return error;
     if (!range_fits(in->offset, in->size))

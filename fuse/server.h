@@ -38,7 +38,8 @@ struct fuse_server {
     struct opens *opens; /* NULL: no guest does without OPEN */
     struct session session;
     struct counters_list counters;
-    bool acl_works; /* the share has POSIX ACLs, and --posix-acl wants them */
+    atomic_bool always_waits; /* the share's own file system has no RWF_NOWAIT */
+    bool acl_works;           /* the share has POSIX ACLs, and --posix-acl wants them */
     char capability_name[XATTRMAP_NAME_MAX]; /* of setid.c; empty: the host calls it the same */
     struct dax *dax;                         /* NULL: no window was asked for */
 };
