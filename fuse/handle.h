@@ -29,7 +29,7 @@ struct handle {
     uint32_t next; /* free list */
     int32_t fd;
     uint64_t nodeid;
-    uint32_t flags;           /* open(2) flags that the descriptor really has */
+    uint32_t flags;           /* open(2) flags that the descriptor has; O_DIRECT: see host_io.h */
     uint16_t kind;            /* enum handle_kind */
     atomic_bool always_waits; /* its file system has no RWF_NOWAIT */
 

@@ -38,14 +38,33 @@ static size_t pieces_length(const struct iovec *pieces, unsigned count)
     return length;
 }
 
+/*
+ * After EINVAL, once in a call: O_DIRECT wants each piece aligned, and a guest's buffer, which is
+ * one piece for its program, comes in pages, and is cut where a request ends. So what a local file
+ * system takes may be refused here. The file is read and written through the host's cache from then
+ * on. If it is so already, another thread has just met the same.
+ */
+static bool without_direct_io(int fd, int error, bool *tried)
+{
+    if (error != -EINVAL || *tried)
+        return false;
+    *tried = true;
+    return host_direct_io(fd, false) == 0;
+}
+
 int host_read(int fd, off_t offset, int how, struct host_read *read)
 {
+    bool tried = false;
     while (read->count) {
         unsigned now = read->count < PIECES_PER_CALL ? read->count : PIECES_PER_CALL;
         off_t here = offset + (off_t)read->length;
         ssize_t got = preadv2(fd, read->pieces, (int)now, here, how);
-        if (got < 0)
-            return -errno; /* a short answer would tell the guest that the file ends here */
+        if (got < 0) {
+            int error = -errno;
+            if (without_direct_io(fd, error, &tried))
+                continue;
+            return error; /* a short answer would tell the guest that the file ends here */
+        }
         read->length += (size_t)got;
         if (got == 0)
             break;
@@ -61,11 +80,14 @@ int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset,
                size_t *ret_length)
 {
     size_t done = 0;
+    bool tried = false;
     while (count) {
         unsigned now = count < PIECES_PER_CALL ? count : PIECES_PER_CALL;
         ssize_t put = pwritev2(fd, pieces, (int)now, offset + (off_t)done, how);
         if (put < 0) {
             int error = -errno;
+            if (without_direct_io(fd, error, &tried))
+                continue;
             if (done == 0)
                 return error;
             break;

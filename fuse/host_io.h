@@ -4,6 +4,8 @@
  * call; descriptors are open for I/O (not O_PATH) and stay the caller's.
  *
  * No state. Any thread.
+ *
+ * Reading and writing switch O_DIRECT off for good where the pieces are not as it wants them.
  */
 #ifndef VIOFS_HOST_IO_H
 #define VIOFS_HOST_IO_H

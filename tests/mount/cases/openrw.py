@@ -152,6 +152,27 @@ def rw_direct(t):
     t.read_file("f")
 
 
+@case(tags=("mmap",))
+def rw_direct_mapped(t):
+    """What is stored in a map of a file that is open with O_DIRECT is written as it is: the last
+    page, which the file's end cuts, too."""
+    if t.fs == "tmpfs":
+        t.note("tmpfs", "takes O_DIRECT or not by its version")
+        return
+    t.write_file("f", b"0123456789" * 1001)
+    fd = t.open("f", os.O_RDWR | os.O_DIRECT)
+    if fd is None or t.do("map", lambda: len(mmap.mmap(fd, 10_010))) is None:
+        return
+    area = mmap.mmap(fd, 10_010)
+    area[10_000:10_005] = b"store"
+    t.do("flush", area.flush)
+    area.close()
+    page = mmap.mmap(-1, 4096)
+    t.do("preadv", os.preadv, fd, [page], 8192)
+    t.do("stored", lambda: page[1800:1820])
+    t.read_file("f")
+
+
 @case()
 def rw_shared_between_descriptors(t):
     one = t.open("f", os.O_RDWR | os.O_CREAT)
