@@ -54,7 +54,7 @@ _Static_assert(offsetof(struct reply_direntplus, dirent) + FUSE_NAME_OFFSET ==
  * The nodes in a reply, by the low bits of their ids: two may look like one, never the other way
  * round. Slots are given out in order, so that in practice they rarely do.
  */
-#define NODE_BITS 16384u /* 2 KiB, for at most 900 entries in 128 KiB */
+#define NODE_BITS 16384u /* 2 KiB; a reply of 128 KiB has 900 entries at most */
 
 struct node_set {
     uint64_t words[NODE_BITS / 64];

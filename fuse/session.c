@@ -11,17 +11,25 @@
 #include "log.h"
 #include "server.h"
 
-#define PAGE_BYTES                  4096u
+#define PAGE_BYTES              4096u
 
 /* Requests that the guest may have under way in the background; it congests at three quarters. */
-#define MAX_BACKGROUND              UINT16_MAX
-#define CONGESTION_THRESHOLD        (MAX_BACKGROUND / 4 * 3)
+#define MAX_BACKGROUND          UINT16_MAX
+#define CONGESTION_THRESHOLD    (MAX_BACKGROUND / 4 * 3)
 
-/* Without MAX_PAGES (before 7.28) a request has 32 pages. */
-#define MAX_WRITE_WITHOUT_MAX_PAGES (32 * PAGE_BYTES)
+/*
+ * Pages in a request. Data goes straight between them and the file, so their number costs us
+ * nothing: the guest may have as many as the protocol can say, and Linux takes what its own limit
+ * (fs.fuse.max_pages_limit, from 6.13 on) and its ring have room for. Before that, and in other
+ * guests, who may take an offer at its word, 1 MiB is what is common.
+ */
+#define PAGES_WITHOUT_MAX_PAGES 32 /* before 7.28 */
+#define PAGES_COMMON            256
+#define PAGES_ANY               UINT16_MAX
+#define PAGES_ANY_MINOR         41
 
 /* All of them, or an ACL would not mean what it means on the host. */
-#define ACL_FLAGS                   ((uint64_t)(FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT))
+#define ACL_FLAGS               ((uint64_t)(FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT))
 
 /* What we would like to use, whatever the guest can. */
 static uint64_t wanted_flags(const struct fuse_server *server, uint32_t minor)
@@ -109,6 +117,13 @@ static int settle_flags(const struct settings *settings, uint64_t *flags)
     return -EPROTO;
 }
 
+static uint16_t pages_offered(uint64_t flags, uint32_t minor)
+{
+    if (!(flags & FUSE_MAX_PAGES))
+        return PAGES_WITHOUT_MAX_PAGES;
+    return minor < PAGES_ANY_MINOR ? PAGES_COMMON : PAGES_ANY;
+}
+
 int op_init(struct fuse_req *req)
 {
     struct fuse_server *server = req->server;
@@ -138,20 +153,20 @@ int op_init(struct fuse_req *req)
         return error;
     flags &= ~opens_unfit_flags(req, flags);
     struct session *session = &server->session;
-    uint32_t max_write = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE : MAX_WRITE_WITHOUT_MAX_PAGES;
+    uint16_t pages = pages_offered(flags, in.minor);
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
     atomic_store_explicit(&session->salt, new_salt(), memory_order_relaxed);
     atomic_store_explicit(&session->minor, in.minor, memory_order_relaxed);
     struct fuse_init_out out = {
         .major = FUSE_ABI_MAJOR,
         .minor = FUSE_ABI_MINOR,
-        .max_readahead = in.max_readahead,
+        .max_readahead = in.max_readahead, /* all that it would like */
         .flags = (uint32_t)flags,
         .flags2 = (uint32_t)(flags >> 32),
         .max_background = MAX_BACKGROUND,
         .congestion_threshold = CONGESTION_THRESHOLD,
-        .max_write = max_write,
-        .max_pages = flags & FUSE_MAX_PAGES ? SESSION_MAX_WRITE / PAGE_BYTES : 0,
+        .max_write = pages * PAGE_BYTES,
+        .max_pages = flags & FUSE_MAX_PAGES ? pages : 0,
         .time_gran = 1,
         .map_alignment = flags & FUSE_MAP_ALIGNMENT ? DAX_RANGE_SHIFT : 0,
     };

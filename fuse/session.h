@@ -19,9 +19,6 @@ struct session {
     _Atomic uint32_t minor; /* of the protocol that the guest speaks */
 };
 
-/* Requests of this size are the largest that we serve: max_write and max_pages follow from it. */
-#define SESSION_MAX_WRITE (1u << 20)
-
 struct fuse_thread;
 
 /*

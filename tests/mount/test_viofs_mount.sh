@@ -267,6 +267,30 @@ case_count() {
     refuses 1 "cannot write to '$scratch/none/count'" --count="$scratch/none/count" "$sock" "$mnt"
 }
 
+# A write() of 8 MiB is one request where the kernel can be made to say so (from Linux 6.13 on), and a
+# request for each MiB elsewhere.
+case_large_requests() {
+    local limit=/proc/sys/fs/fuse/max_pages_limit before='' want=8
+    [ "$dialect" = viofsd ] || return 0
+    if [ -e $limit ]; then
+        before=$(cat $limit) want=1
+        echo 2048 >$limit
+    fi
+    start_daemon
+    start_tool --count="$scratch/count"
+    [ -z "$before" ] || echo "$before" >$limit # the mount has its own by now
+    head -c 8388608 /dev/urandom >"$scratch/data"
+    dd if="$scratch/data" of="$mnt/data" bs=8M oflag=direct status=none || fail "write"
+    dd if="$mnt/data" bs=8M iflag=direct status=none | cmp - "$scratch/data" || fail "read"
+    check "on the host" cmp "$scratch/data" "$share/data"
+    umount "$mnt" || fail "umount"
+    ends_with 0 5
+    quiet
+    check "WRITE" grep -qx "WRITE $want" "$scratch/count"
+    check "READ" grep -qx "READ $want" "$scratch/count"
+    stop_daemon
+}
+
 end_case() { # end_case COMMAND...: this ends the mount cleanly, and what was written is on the host
     start_daemon
     start_tool

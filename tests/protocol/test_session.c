@@ -5,13 +5,15 @@
 
 #include "guest.h"
 
+#define READAHEAD (64 << 20)
+
 static const struct guest_options before_init = {.no_init = true};
 
 static int send_init(struct guest *guest, uint32_t major, uint32_t minor, uint32_t flags,
                      size_t size, struct vuf_init_out *ret_out, size_t *ret_len)
 {
     struct vuf_init_in in = {
-        .major = major, .minor = minor, .max_readahead = 65536, .flags = flags};
+        .major = major, .minor = minor, .max_readahead = READAHEAD, .flags = flags};
 
     memset(ret_out, 0, sizeof(*ret_out));
     return guest_call(guest, VUF_OP_INIT, 0, &in, size, NULL, ret_out, sizeof(*ret_out), ret_len);
@@ -89,6 +91,27 @@ static void flags(struct daemon *daemon)
     CHECK_EQ(send_init(&guest, 7, 38, 0xffffffff, 64, &out, &len), 0);
     CHECK_EQ(out.flags2, 0);
     guest_check_alive(&guest);
+}
+
+/* Linux takes from the offer what it can; guests of before its limit could be raised get 1 MiB. */
+static void largest_request(struct daemon *daemon)
+{
+    struct vuf_init_out out;
+    struct guest guest;
+    size_t len;
+
+    guest_start(&guest, daemon, &before_init);
+    CHECK_EQ(send_init(&guest, 7, 45, VUF_INIT_MAX_PAGES, 64, &out, &len), 0);
+    CHECK_EQ(out.max_pages, 65535);
+    CHECK_EQ(out.max_write, 65535 * 4096);
+    CHECK_EQ(out.max_readahead, READAHEAD);
+    CHECK_EQ(send_init(&guest, 7, 40, VUF_INIT_MAX_PAGES, 64, &out, &len), 0);
+    CHECK_EQ(out.max_pages, 256);
+    CHECK_EQ(out.max_write, 1 << 20);
+    CHECK_EQ(send_init(&guest, 7, 45, 0, 64, &out, &len), 0);
+    CHECK_EQ(out.max_pages, 0);
+    CHECK_EQ(out.max_write, 128 << 10);
+    CHECK_EQ(out.max_readahead, READAHEAD);
 }
 
 /* What a session knew, the next one does not; descriptors do not add up. */
@@ -190,6 +213,7 @@ static const struct test_case cases[] = {
     {.name = "nothing-before-init", .run = nothing_before_init},
     {.name = "versions", .run = versions},
     {.name = "flags", .run = flags},
+    {.name = "largest-request", .run = largest_request},
     {.name = "init-again", .run = start_over},
     {.name = "destroy-and-init", .run = start_over, .data = yes},
     {.name = "destroy-is-answered", .run = destroy_is_answered},
