@@ -293,7 +293,8 @@ static bool watch_leader(struct queue *queue, bool all_may_wait)
 {
     bool asleep = atomic_load(&queue->asleep);
     unsigned steps = atomic_load(&queue->steps);
-    bool stuck = !asleep && steps == queue->steps_seen;
+    queue->stuck_looks = !asleep && steps == queue->steps_seen ? queue->stuck_looks + 1 : 0;
+    bool stuck = queue->stuck_looks >= QUEUE_STUCK_LOOKS;
     bool wanted = atomic_exchange(&queue->thread_wanted, false);
 
     queue->steps_seen = steps;

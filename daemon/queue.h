@@ -40,9 +40,10 @@
 /*
  * A notification may wait for more completions only while there is more to do, and no longer
  * than either of these. When the next request takes its time, its thread cannot look: then the
- * control thread does, every QUEUE_WATCH_MS. It also takes the role away from a leader who was in
- * one request from one look to the next, so a slow host call delays what comes behind it by two
- * looks, or three when a thread has to be made.
+ * control thread does, every QUEUE_WATCH_MS. It also takes the role away from a leader who has not
+ * got on for QUEUE_STUCK_LOOKS, so a slow host call delays what comes behind it by 4 to 6
+ * milliseconds, or 8 when a thread has to be made. Fewer looks would take it from one who only
+ * waits for a processor.
  *
  * A long batch saves notifications but makes driver and device take turns,
  * each idle while the other works: at depth 32 a batch of 4 gave twice the rate of one of 32, for
@@ -51,6 +52,7 @@
 #define QUEUE_BATCH_MAX        4
 #define QUEUE_BATCH_NS         50000
 #define QUEUE_WATCH_MS         2
+#define QUEUE_STUCK_LOOKS      2
 
 enum queue_state {
     QUEUE_IDLE,    /* no threads */
@@ -135,7 +137,8 @@ struct queue {
     /* For the watch. Written with pop_lock held. */
     atomic_uint steps;         /* chains taken, sleeps ended */
     atomic_bool asleep;        /* the leader waits for a kick */
-    unsigned steps_seen;       /* at the last look. Control thread only */
+    unsigned steps_seen;       /* at the last look. Control thread only, as is the next */
+    unsigned stuck_looks;      /* so many looks in a row have seen the same request */
     atomic_bool thread_wanted; /* a thread could have gone on for one that blocks */
 
     pthread_mutex_t push_lock;

@@ -360,6 +360,22 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
     return 0;
 }
 
+bool inode_cache_has_room(const struct inode_table *table)
+{
+    return atomic_load_explicit(&table->cache.used, memory_order_relaxed) < table->cache.capacity;
+}
+
+int inode_pin(struct fuse_thread *thread, struct inode *inode)
+{
+    int fd;
+    if (inode->handle_length == 0)
+        return -ESTALE;
+    int error = open_by_handle(thread, inode, &fd);
+    if (!error && !inode_cache_offer(thread, inode, fd))
+        thread_close_later(thread, fd);
+    return error;
+}
+
 bool inode_closes_silently(const struct inode_table *table, const struct inode *inode)
 {
     return mounts_close_silently(table->mounts, inode->mount);

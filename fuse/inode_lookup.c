@@ -130,12 +130,12 @@ void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, st
     }
 }
 
-static bool is_pinned(const struct inode *inode)
+static bool is_pinned(struct inode *inode)
 {
     return atomic_load(&inode->fd) >= 0;
 }
 
-static bool is_in_use(const struct inode *inode)
+static bool is_in_use(struct inode *inode)
 {
     return atomic_load(&inode->lookups) > 0;
 }
@@ -146,7 +146,7 @@ static bool is_in_use(const struct inode *inode)
  */
 static struct inode *find_alike(struct inode_table *table, uint32_t mount,
                                 const struct statx *attributes,
-                                bool (*condition)(const struct inode *inode))
+                                bool (*condition)(struct inode *inode))
 {
     uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
     uint64_t birth = birth_of(attributes);
@@ -167,6 +167,12 @@ static struct inode *find_alike(struct inode_table *table, uint32_t mount,
     return inode;
 }
 
+/* Whether it was looked for before; it is from now on. */
+static bool is_wanted_again(struct inode *inode)
+{
+    return is_in_use(inode) && atomic_exchange_explicit(&inode->hot, true, memory_order_relaxed);
+}
+
 /* The short way. NULL: take a longer one. */
 static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
                                  const struct statx *attributes)
@@ -176,6 +182,23 @@ static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
     if (inode && !atomic_load_explicit(&inode->hot, memory_order_relaxed))
         atomic_store_explicit(&inode->hot, true, memory_order_relaxed);
     return inode;
+}
+
+/*
+ * What is looked up again and again gets a descriptor, for the sake of the next time: opening it by
+ * its handle tells as well as comparing handles whether it is that file. NULL: the long way.
+ */
+static struct inode *find_and_pin(struct fuse_thread *thread, uint32_t mount,
+                                  const struct statx *attributes)
+{
+    struct inode_table *table = thread->server->inodes;
+    if (!inode_cache_has_room(table))
+        return NULL;
+    struct inode *inode = find_alike(table, mount, attributes, is_wanted_again);
+    if (!inode || inode_pin(thread, inode) == 0)
+        return inode;
+    inode_forget(thread, inode_id(table, inode), 1);
+    return NULL;
 }
 
 static bool same_file(const struct inode *inode, const struct found *found)
@@ -380,8 +403,11 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
 
     struct inode *inode = NULL;
     uint32_t mount = parent->mount;
-    if (is_known_mount(table, ret_attributes, &mount))
+    if (is_known_mount(table, ret_attributes, &mount)) {
         inode = find_pinned(table, mount, ret_attributes);
+        if (!inode)
+            inode = find_and_pin(thread, mount, ret_attributes);
+    }
     if (!inode) {
         error = -EAGAIN;
         if (!inode_files_vanish(table))

@@ -37,7 +37,7 @@ struct inode_cache {
     _Alignas(64) pthread_mutex_t lock;
     uint32_t *slots; /* slab indices */
     uint32_t capacity;
-    uint32_t used;
+    _Atomic uint32_t used;
     uint32_t hand; /* where the next search for a cold one begins */
 };
 
@@ -62,6 +62,15 @@ struct inode_table {
     uint32_t free;         /* first of the free list */
     uint32_t live;         /* slots in use */
 };
+
+/* inode_fd.c: whether a descriptor can be cached without another one's having to go. Any thread. */
+bool inode_cache_has_room(const struct inode_table *table);
+
+/*
+ * inode_fd.c: opens the inode by its handle and caches the descriptor. Returns 0, with the inode
+ * and its identity then being one file's until the request ends, or a negative errno.
+ */
+int inode_pin(struct fuse_thread *thread, struct inode *inode);
 
 /* inode_fd.c: offers fd to be the inode's cached descriptor. False: not wanted, the caller keeps
  * it. */

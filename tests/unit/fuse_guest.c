@@ -17,7 +17,7 @@
 
 static _Thread_local uint64_t last_unique;
 
-static unsigned open_descriptors(void)
+unsigned guest_open_descriptors(void)
 {
     unsigned count = 0;
     DIR *dir = opendir("/proc/self/fd");
@@ -71,7 +71,7 @@ static void init(struct guest *guest)
 
 void guest_start(struct guest *guest)
 {
-    guest->descriptors = open_descriptors();
+    guest->descriptors = guest_open_descriptors();
     struct fuse_server_fds fds = {
         .share = open(guest->root, O_PATH | O_DIRECTORY | O_CLOEXEC),
         .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
@@ -111,7 +111,7 @@ int guest_end(struct guest *guest)
     fuse_server_free(guest->server);
     if (chdir("/") < 0)
         err(1, "/");
-    int leaked = (int)open_descriptors() - (int)guest->descriptors;
+    int leaked = (int)guest_open_descriptors() - (int)guest->descriptors;
     remove_tree(guest->root);
     free(guest->body);
     return leaked;

@@ -49,6 +49,9 @@ void guest_start(struct guest *guest);
 /* DESTROY and the end of it all. Returns how many descriptors were leaked: 0. */
 int guest_end(struct guest *guest);
 
+/* How many descriptors this process has. */
+unsigned guest_open_descriptors(void);
+
 /* The host's path of a file in the share, in static memory (four at a time). */
 const char *guest_path(const struct guest *guest, const char *name);
 

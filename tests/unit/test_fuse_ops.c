@@ -84,6 +84,31 @@ static void hostile_names_and_ids(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+/* A name that is looked up again and again costs one call, for a descriptor; another file has its
+ * own. */
+static void lookups_that_repeat(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    guest_host_file(&guest, "often", "1");
+    uint64_t node = guest_lookup(&guest, "often");
+    unsigned before = guest_open_descriptors();
+    CHECK_EQ(guest_lookup(&guest, "often"), node);
+    CHECK_EQ(guest_open_descriptors(), before);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(guest_lookup(&guest, "often"), node);
+        CHECK_EQ(guest_open_descriptors(), before + 1);
+    }
+    guest_host_file(&guest, "other", "2");
+    CHECK_EQ(rename(guest_path(&guest, "other"), guest_path(&guest, "often")), 0);
+    uint64_t other = guest_lookup(&guest, "often");
+    CHECK(other != 0 && other != node);
+    struct fuse_forget_in forget = {.nlookup = 5};
+    guest_do(&guest, FUSE_FORGET, node, forget);
+    CHECK_EQ(guest_open_descriptors(), before);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 static void create_semantics(void)
 {
     struct guest guest;
@@ -543,6 +568,7 @@ int main(void)
     }
     RUN(lookup_and_getattr);
     RUN(hostile_names_and_ids);
+    RUN(lookups_that_repeat);
     RUN(create_semantics);
     RUN(setuid_bits_die);
     RUN(attributes_change);
