@@ -339,7 +339,10 @@ void queue_break(struct queue *queue, const char *why)
 static void join_threads(struct queue *queue)
 {
     for (unsigned i = 0; i < queue->worker_slots; i++) {
-        if (queue->workers[i].state != WORKER_NONE)
+        pthread_mutex_lock(&queue->pop_lock);
+        bool was_made = queue->workers[i].state != WORKER_NONE;
+        pthread_mutex_unlock(&queue->pop_lock);
+        if (was_made)
             pthread_join(queue->workers[i].thread, NULL);
     }
 }
