@@ -54,6 +54,12 @@ void arena_free(struct arena *arena)
     free(arena);
 }
 
+void arena_give_back(void *start, size_t size)
+{
+    /* Where that is not possible, the memory is used again all the same, and need not be zero. */
+    (void)madvise(start, size, MADV_REMOVE);
+}
+
 void *arena_take(struct arena *arena, size_t size)
 {
     size = page_up(size);

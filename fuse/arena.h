@@ -20,4 +20,7 @@ void arena_free(struct arena *arena);
 /* Takes the next size bytes, zeroed and page-aligned, for a table. Returns NULL when full. */
 void *arena_take(struct arena *arena, size_t size);
 
+/* Gives memory of whole pages back to the host: it reads as zeros from then on. */
+void arena_give_back(void *start, size_t size);
+
 #endif

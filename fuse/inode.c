@@ -70,9 +70,12 @@ static int root_init(struct inode_table *table, int share_fd)
     root->cache_slot = INODE_CACHE_NO_SLOT;
     root->fd = share_fd;
     root->generation = 1; /* not in its id: that is FUSE_ROOT_ID */
-    table->high = INODE_ROOT + 1;
-    table->live = 1;
     return 0;
+}
+
+size_t inodes_arena_size(void)
+{
+    return (size_t)INODES_MAX * sizeof(struct inode) + INODE_CHUNKS * sizeof(struct inode_chunk);
 }
 
 int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table **ret_table)
@@ -83,7 +86,8 @@ int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table
     *table = (struct inode_table){.server = server};
     pthread_mutex_init(&table->slab_lock, NULL);
     table->slab = arena_take(server->arena, (size_t)INODES_MAX * sizeof(struct inode));
-    int error = table->slab ? 0 : -ENOMEM;
+    table->chunks = arena_take(server->arena, INODE_CHUNKS * sizeof(struct inode_chunk));
+    int error = table->slab && table->chunks ? 0 : -ENOMEM;
     if (!error)
         error = shards_init(table);
     if (!error)
@@ -93,6 +97,8 @@ int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table
     if (!error)
         error = mounts_new(server->settings->file_handles, server->mountinfo, server->epochs,
                            &table->mounts);
+    if (!error)
+        inode_slots_init(table);
     if (!error)
         error = root_init(table, share_fd);
     if (error) {
@@ -146,23 +152,6 @@ uint64_t inode_id(const struct inode_table *table, const struct inode *inode)
     return (uint64_t)inode->last_generation << 32 | index;
 }
 
-struct inode *inode_slot_take(struct inode_table *table)
-{
-    struct inode *inode = NULL;
-    pthread_mutex_lock(&table->slab_lock);
-    if (table->free) {
-        inode = &table->slab[table->free];
-        table->free = inode->next;
-    } else if (table->high < INODES_MAX) {
-        inode = &table->slab[table->high];
-        atomic_store_explicit(&table->high, table->high + 1, memory_order_release);
-    }
-    if (inode)
-        table->live++;
-    pthread_mutex_unlock(&table->slab_lock);
-    return inode;
-}
-
 /* Epoch release: nobody can be using the forgotten inode any more. */
 static void slot_release(void *context, uint64_t index)
 {
@@ -174,12 +163,8 @@ static void slot_release(void *context, uint64_t index)
         fd_budget_give(&table->server->budget);
     }
     mounts_drop(table->mounts, inode->mount);
-
-    pthread_mutex_lock(&table->slab_lock);
-    inode->next = table->free;
-    table->free = (uint32_t)index;
-    table->live--;
-    pthread_mutex_unlock(&table->slab_lock);
+    if (inode_slot_put(table, inode))
+        janitor_wake(table->server->janitor);
 }
 
 /* Takes an inode with no lookups left out of its chain, unless a LOOKUP found it meanwhile. */
@@ -234,6 +219,10 @@ void inode_forget_all(struct inode_table *table)
 {
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
     for (uint32_t index = INODE_ROOT + 1; index < high; index++) {
+        if (index % INODE_CHUNK == 0 && !inode_chunk_in_use(table, index)) {
+            index += INODE_CHUNK - 1;
+            continue;
+        }
         struct inode *inode = &table->slab[index];
         if (atomic_load_explicit(&inode->generation, memory_order_acquire) != 0)
             forget(table, inode, UINT64_MAX, false);

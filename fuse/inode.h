@@ -18,6 +18,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
@@ -51,6 +52,9 @@ struct inode {
     atomic_bool lingers;        /* its id is in the ring of forgotten ones (inode_export.c) */
 };
 _Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
+
+/* What the table takes of the arena. */
+size_t inodes_arena_size(void);
 
 int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table **ret_table);
 void inode_table_free(struct inode_table *table);
@@ -131,7 +135,8 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd);
 /*
  * Closes the descriptors that nobody used since the last call, of regular files, whose space on the
  * host they keep once the file is deleted, and of everything on mounts below the share, which they
- * keep from being unmounted. Returns how many of these are left. Any thread, outside of epochs.
+ * keep from being unmounted. Returns how many of these are left. Gives back the memory of inodes
+ * that the guest has forgotten. The janitor, outside of epochs.
  */
 unsigned inode_rest(struct inode_table *table);
 

@@ -272,6 +272,8 @@ unsigned inode_rest(struct inode_table *table)
     } while (slot > 0);
     left += mounts_rest(table->mounts);
     epoch_reclaim(table->server->epochs);
+    inode_slots_rest(table);
+    inode_shards_rest(table);
     return left;
 }
 

@@ -80,10 +80,9 @@ static uint64_t dev_of(const struct statx *attributes)
     return makedev(attributes->stx_dev_major, attributes->stx_dev_minor);
 }
 
-/* Doubles a shard's buckets when chains grow; without memory they just stay longer. */
-static void shard_grow(struct inode_table *table, struct inode_shard *shard)
+/* Gives a shard so many buckets, a power of two; without memory it keeps those it has. */
+static void shard_resize(struct inode_table *table, struct inode_shard *shard, uint32_t count)
 {
-    uint32_t count = (shard->mask + 1) * 2;
     uint32_t *buckets = calloc(count, sizeof(*buckets));
     if (!buckets)
         return;
@@ -109,12 +108,26 @@ static void shard_grow(struct inode_table *table, struct inode_shard *shard)
 static void chain_insert(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
                          struct inode *inode)
 {
-    if (shard->count > shard->mask)
-        shard_grow(table, shard);
+    if (shard->count / INODE_CHAIN_MAX > shard->mask)
+        shard_resize(table, shard, (shard->mask + 1) * 2);
     uint32_t *head = &shard->buckets[bucket_of(shard, hash)];
     inode->next = *head;
     *head = (uint32_t)(inode - table->slab);
     shard->count++;
+}
+
+void inode_shards_rest(struct inode_table *table)
+{
+    for (unsigned i = 0; i < INODE_SHARDS; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        uint32_t count = shard->mask + 1;
+        while (count > INODE_BUCKETS_MIN && shard->count < count / 8)
+            count /= 2;
+        if (count <= shard->mask / 4)
+            shard_resize(table, shard, count);
+        pthread_mutex_unlock(&shard->lock);
+    }
 }
 
 void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, struct inode *inode)

@@ -7,7 +7,7 @@
  *
  *   shard   guards its chains: next of the inodes in them, and the step of lookups from and to
  *           zero together with being in the chain
- *   slab    guards the free list and the high-water mark
+ *   slab    guards the chunks (inode_slots.c) and the high-water mark
  *   ring    guards which ids linger; a leaf, as the epoch's
  *   cache   guards which inodes are in the descriptor cache, and fd of those that may be in it
  */
@@ -23,6 +23,7 @@
 #define INODE_SHARDS        64
 #define INODE_ROOT          1u /* slab index, as FUSE_ROOT_ID; index 0 ends a chain */
 #define INODE_BUCKETS_MIN   64u
+#define INODE_CHAIN_MAX     2u /* inodes for each bucket, on average */
 #define INODE_CACHE_NO_SLOT UINT32_MAX
 
 struct inode_shard {
@@ -48,9 +49,21 @@ struct inode_ring {
     uint32_t next; /* the oldest one's place, which is filled next */
 };
 
+/* Slots that get and give back their memory together: 64 KiB. */
+#define INODE_CHUNK  512u
+#define INODE_CHUNKS (INODES_MAX / INODE_CHUNK)
+
+struct inode_chunk {
+    uint32_t free;       /* first slot of its free list; 0: none */
+    uint16_t used;       /* slots in use */
+    uint16_t high;       /* slots from here on were not used since it got its memory */
+    uint32_t generation; /* the largest that a slot had when it was given back */
+};
+
 struct inode_table {
     struct fuse_server *server;
     struct inode *slab;
+    struct inode_chunk *chunks; /* INODE_CHUNKS, in the arena as well */
     struct mounts *mounts;
     struct inode_shard shards[INODE_SHARDS];
     struct inode_cache cache;
@@ -58,9 +71,10 @@ struct inode_table {
     _Atomic int64_t vanish_until; /* monotonic seconds; see inode_files_vanish() */
 
     _Alignas(64) pthread_mutex_t slab_lock;
-    _Atomic uint32_t high; /* slots below it were used at some time */
-    uint32_t free;         /* first of the free list */
-    uint32_t live;         /* slots in use */
+    _Atomic uint32_t high;            /* slots below it were used at some time */
+    uint32_t live;                    /* slots in use */
+    uint32_t room_first;              /* word of room below which there is none */
+    uint64_t room[INODE_CHUNKS / 64]; /* which chunks have a slot to spare */
 };
 
 /* inode_fd.c: whether a descriptor can be cached without another one's having to go. Any thread. */
@@ -103,7 +117,18 @@ bool inode_is(const struct inode *inode, const struct statx *attributes);
  */
 bool inode_linger(struct inode_table *table, struct inode *inode, uint64_t *ret_oldest);
 
-/* inode.c: a slot for a new inode; NULL at INODES_MAX. */
+/* inode_lookup.c: gives back what the hash chains had room for when there were more inodes. */
+void inode_shards_rest(struct inode_table *table);
+
+/* inode_slots.c: everything but the root's slot is free. */
+void inode_slots_init(struct inode_table *table);
+/* A slot for a new inode; NULL at INODES_MAX. Its last_generation is set. */
 struct inode *inode_slot_take(struct inode_table *table);
+/* Gives a slot back. Returns true if that leaves memory for inode_slots_rest() to give back. */
+bool inode_slot_put(struct inode_table *table, struct inode *inode);
+/* Whether there may be an inode near that index. If not, the memory is better not looked at. */
+bool inode_chunk_in_use(struct inode_table *table, uint32_t index);
+/* Gives back the memory of slots that are no longer in use. No lock held; one thread at a time. */
+void inode_slots_rest(struct inode_table *table);
 
 #endif

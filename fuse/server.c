@@ -37,9 +37,8 @@ static int budget_init(struct fd_budget *budget)
 
 static int tables_init(struct fuse_server *server, int share_fd)
 {
-    size_t size = (size_t)INODES_MAX * sizeof(struct inode) +
-                  (size_t)HANDLES_MAX * sizeof(struct handle) + locks_arena_size() +
-                  dax_arena_size(server->settings) + opens_arena_size(server);
+    size_t size = inodes_arena_size() + (size_t)HANDLES_MAX * sizeof(struct handle) +
+                  locks_arena_size() + dax_arena_size(server->settings) + opens_arena_size(server);
     int error = arena_new(size, &server->arena);
     if (!error)
         error = epochs_new(FUSE_THREADS_MAX, &server->epochs);

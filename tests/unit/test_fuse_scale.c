@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What very many inodes cost: at most 160 bytes of memory each, no descriptors beyond the budget,
- * and all of them can be forgotten again. 200,000 files, or a million with
- * VIOFSD_TEST_SCALE=full; on a tmpfs of its own memory, which is not counted.
+ * What very many inodes cost: little memory each, which comes back when they are forgotten, and no
+ * descriptors beyond the budget. 200,000 files, or a million with VIOFSD_TEST_SCALE=full; on a
+ * tmpfs of its own memory, which is not counted.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,11 @@
 #include "server.h"
 #include "test.h"
 
-#define BYTES_PER_INODE 160
+#define BYTES_PER_INODE 128 /* beyond BYTES_AT_FIRST */
+#define BYTES_MORE      134 /* of one more inode: itself and up to 4 bytes of hash table */
+#define BYTES_AT_FIRST  (16u << 20)
+#define BYTES_LINGERING (INODES_LINGERING_MAX * sizeof(struct inode))
+#define BYTES_KEPT      (4u << 20) /* of all that was taken meanwhile */
 #define FILES_PER_DIR   1000
 
 static char share_path[] = "/tmp/viofsd-test-scale-XXXXXX";
@@ -81,17 +85,23 @@ static uint64_t look_up(struct fuse_thread *thread, uint64_t parent, const char 
     return id;
 }
 
-static unsigned look_all_up(struct fuse_thread *thread)
+/* Their ids go into ids, if it is not NULL. */
+static unsigned look_all_up(struct fuse_thread *thread, uint64_t *ids)
 {
     char name[16];
     unsigned found = 0;
     for (unsigned i = 0; i < dirs; i++) {
         snprintf(name, sizeof(name), "d%u", i);
         uint64_t directory = look_up(thread, FUSE_ROOT_ID, name);
+        if (ids)
+            ids[found] = directory;
         found += directory != 0;
         for (unsigned j = 0; j < FILES_PER_DIR; j++) {
             snprintf(name, sizeof(name), "f%u", j);
-            found += look_up(thread, directory, name) != 0;
+            uint64_t id = look_up(thread, directory, name);
+            if (ids)
+                ids[found] = id;
+            found += id != 0;
         }
     }
     return found;
@@ -112,12 +122,13 @@ static void inodes_are_small(void)
     CHECK_EQ(fuse_thread_new(server, NULL, &thread), 0);
 
     size_t before = memory_used();
-    CHECK_EQ(look_all_up(thread), count);
+    CHECK_EQ(look_all_up(thread, NULL), count);
     size_t after = memory_used();
     CHECK_EQ(inode_count(server->inodes), count + 1);
     printf("     %u inodes, %.1f bytes each, %u descriptors open\n", count,
            (double)(after - before) / count, open_descriptors());
-    CHECK((after - before) / count <= BYTES_PER_INODE);
+    CHECK((after - before) / count <= BYTES_MORE);
+    CHECK(after <= BYTES_AT_FIRST + (size_t)count * BYTES_PER_INODE);
     CHECK(open_descriptors() <= (unsigned)server->budget.limit + 16);
     CHECK(server->budget.used <= server->budget.limit);
 
@@ -139,6 +150,61 @@ static bool is_found(struct fuse_thread *thread, uint64_t id)
 {
     struct inode *inode;
     return inode_get(thread->server->inodes, id, &inode) == 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/*
+ * All inodes are forgotten, and what lingers is all whose memory is not the host's again. Those
+ * that come after have ids that none had before.
+ */
+static void forgotten_inodes_give_memory_back(void)
+{
+    struct settings settings = {.cache = CACHE_AUTO, .file_handles = FILE_HANDLES_PREFER};
+    struct fuse_server_fds fds = {
+        .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+    };
+    struct fuse_server *server;
+    struct fuse_thread *thread;
+    unsigned count = dirs * (FILES_PER_DIR + 1);
+    uint64_t *all = calloc((size_t)2 * count, sizeof(*all));
+    CHECK_EQ(fuse_server_new(&settings, &fds, &server), 0);
+    CHECK_EQ(fuse_thread_new(server, NULL, &thread), 0);
+    for (unsigned i = 0; i < 2 * count; i++)
+        all[i] = i; /* its memory is not counted below */
+
+    for (int lingering = 0; lingering <= 1; lingering++) {
+        uint64_t *ids = all + (size_t)lingering * count;
+        server->session.flags = lingering ? FUSE_EXPORT_SUPPORT : 0;
+        server->session.ready = lingering;
+        size_t before = memory_used();
+        CHECK_EQ(look_all_up(thread, ids), count);
+        size_t full = memory_used();
+        for (unsigned i = 0; i < count; i++)
+            forget(thread, ids[i]);
+        epoch_reclaim(server->epochs);
+        inode_rest(server->inodes);
+        size_t after = memory_used();
+        printf("     %.1f MiB more with %u inodes, %.1f when they are forgotten%s\n",
+               (double)(full - before) / (1 << 20), count,
+               ((double)after - (double)before) / (1 << 20), lingering ? ", and linger" : "");
+        CHECK(full - before + BYTES_KEPT >= (size_t)count * sizeof(struct inode));
+        CHECK(after <= before + BYTES_KEPT + (lingering ? BYTES_LINGERING : 0));
+        CHECK_EQ(inode_count(server->inodes), lingering ? INODES_LINGERING_MAX + 1 : 1);
+        CHECK(!is_found(thread, ids[0]));
+    }
+    qsort(all, (size_t)2 * count, sizeof(*all), by_value);
+    for (unsigned i = 1; i < 2 * count; i++)
+        CHECK(all[i - 1] != all[i]);
+    fuse_server_reset(server);
+    fuse_thread_free(thread);
+    fuse_server_free(server);
+    free(all);
 }
 
 /* Forgotten inodes are found by id for a while; the oldest give way, and none has a descriptor. */
@@ -198,6 +264,7 @@ int main(void)
     }
     if (make_tree()) {
         RUN(inodes_are_small);
+        RUN(forgotten_inodes_give_memory_back);
         RUN(forgotten_inodes_linger);
     } else {
         test_failed++;
