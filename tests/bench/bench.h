@@ -17,6 +17,7 @@
 
 #include "account.h"
 #include "histogram.h"
+#include "trace.h"
 #include "vufront.h"
 
 #define BENCH_SLOTS_MAX 1024u
@@ -32,9 +33,13 @@ struct bench_options {
     unsigned int ring_size;
     double seconds;
     double warmup;
-    uint64_t ops; /* if not 0: exactly that many operations, no warm-up */
-    bool spin;    /* look at the ring again and again instead of sleeping on the call descriptor */
-    pid_t pid;    /* daemon to account for, 0: none */
+    uint64_t ops;  /* if not 0: exactly that many operations, no warm-up */
+    bool spin;     /* look at the ring again and again instead of sleeping on the call descriptor */
+    bool lockstep; /* see bench_run; with ops and pid */
+    bool count;    /* in lockstep: the daemon's system calls */
+    unsigned int files; /* of SHARE_FILES, how many are used in turn */
+    bool few_entries;   /* list SHARE_FEW entries, not SHARE_ENTRIES */
+    pid_t pid;          /* daemon to account for, 0: none */
     uint64_t data_size;
     int cpu; /* to run on, -1: any */
 };
@@ -58,7 +63,9 @@ struct bench_result {
     uint64_t ns;
     uint64_t kicks;
     uint64_t calls;
+    uint64_t requests; /* FORGET included */
     struct account used;
+    struct trace_counts counts;
     struct histogram latency;
 };
 
@@ -69,6 +76,7 @@ struct bench {
     struct bench_slot *slots; /* options->depth */
     unsigned int n_active;    /* slots with an operation in flight */
     uint64_t n_started;
+    uint64_t n_started_max; /* 0: any number */
     bool stopping;
     bool measuring;
     uint64_t units;       /* what the operation just checked counts for; 1 unless it says */
@@ -85,11 +93,16 @@ struct bench {
     uint64_t *inos;   /* ditto: inode numbers on the host */
     uint64_t *stamps; /* what each block of the sink was last given */
     uint64_t n_blocks;
+    uint64_t n_entries;
     uint32_t block;
     uint64_t cursor;
 };
 
 int bench_open(struct bench *bench, const struct bench_options *options);
+
+/* Runs and measures.  In lockstep all operations in flight send their requests with one
+ * notification, the daemon answers them and goes to sleep, all replies are taken.  So the same
+ * things happen in each run, whatever the machine is busy with, and can be counted. */
 int bench_run(struct bench *bench);
 void bench_close(struct bench *bench);
 

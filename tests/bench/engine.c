@@ -16,13 +16,16 @@
 
 #include "workloads.h"
 
-#define NS_PER_S      1000000000ull
-#define PAGE          4096u
-#define STALL_MS      10000
-#define HIPRIO_DEPTH  512u
-#define HEAD          sizeof(struct vuf_out_header)
-#define PIECES_MAX    (6 + (1u << 20) / PAGE)
-#define MINOR_OFFERED 41
+#define NS_PER_S       1000000000ull
+#define PAGE           4096u
+#define STALL_MS       10000
+#define COUNT_STALL_MS 60000
+#define HIPRIO_DEPTH   512u
+#define HEAD           sizeof(struct vuf_out_header)
+#define PIECES_MAX     (6 + (1u << 20) / PAGE)
+#define MINOR_OFFERED  41
+/* Operations of a few listings of SHARE_FEW entries, 4 KiB at a time. */
+#define LISTING_OPS    60u
 
 /* What Linux 6.12 offers, without those flags that would change what requests look like. */
 #define FLAGS_OFFERED                                                                            \
@@ -130,6 +133,7 @@ int bench_send(struct bench *bench, struct bench_slot *slot, struct vuf_fuse_req
     req->opcode = hdr.opcode;
     req->out_len = (uint32_t)(HEAD + send->reply);
     r = vuf_ring_add(&bench->dev.rings[slot->ring], pieces, n_read, n - n_read, req);
+    bench->result.requests += bench->measuring;
     return r < 0 ? bench_fail(bench, r, "queueing a request") : 0;
 }
 
@@ -163,6 +167,7 @@ int bench_forget(struct bench *bench, uint64_t nodeid)
     if (r < 0)
         return bench_fail(bench, r, "FORGET");
     bench->forgets_pending = true;
+    bench->result.requests += bench->measuring;
     return 0;
 }
 
@@ -187,7 +192,7 @@ static int begin(struct bench *bench, struct bench_slot *slot)
 
 static bool may_begin(const struct bench *bench)
 {
-    return !bench->stopping && (!bench->options->ops || bench->n_started < bench->options->ops);
+    return !bench->stopping && (!bench->n_started_max || bench->n_started < bench->n_started_max);
 }
 
 static int finished(struct bench *bench, struct vuf_fuse_req *req)
@@ -369,6 +374,76 @@ static int measure(struct bench *bench, const struct account_tree *tree)
     return 0;
 }
 
+/* The slots' first operations. */
+static int begin_all(struct bench *bench)
+{
+    int r = 0;
+
+    bench->batch_ns = now_ns();
+    for (unsigned int i = 0; r == 0 && i < bench->options->depth && may_begin(bench); i++) {
+        bench->n_active++;
+        r = begin(bench, &bench->slots[i]);
+    }
+    return r;
+}
+
+/* Lets N operations run in lockstep. */
+static int run_lockstep(struct bench *bench, struct trace *trace, uint64_t n)
+{
+    int r;
+
+    bench->n_started_max = bench->n_started + n;
+    r = begin_all(bench);
+    while (r == 0 && bench->n_active) {
+        for (unsigned int i = 1; i < bench->dev.n_rings; i++)
+            vuf_ring_calls_on(&bench->dev.rings[i]);
+        kick(bench);
+        r = trace_run_until_asleep(trace, COUNT_STALL_MS);
+        if (r < 0)
+            return bench_fail(bench, r, "tracing the daemon");
+        for (unsigned int i = 1; i < bench->dev.n_rings; i++)
+            vuf_ring_drain_calls(&bench->dev.rings[i]);
+        r = reap(bench);
+        if (r == 0 && bench->n_active)
+            return fail_stalled(bench);
+        r = r < 0 ? r : 0;
+    }
+    /* FORGETs of the last operations. */
+    kick(bench);
+    return r < 0 ? r : trace_run_until_asleep(trace, COUNT_STALL_MS);
+}
+
+/* The daemon knows all files, and has served each of them, before anything counts. */
+static int run_counted(struct bench *bench, const struct account_tree *tree)
+{
+    const struct bench_options *options = bench->options;
+    uint64_t listing = options->workload->entries ? options->depth * LISTING_OPS : 0;
+    static struct trace trace; /* too large for the stack */
+    int r;
+
+    bench->n_started_max = listing ? listing : options->depth + 4 * (uint64_t)options->files;
+    r = begin_all(bench);
+    kick(bench);
+    if (r == 0)
+        r = run_until(bench, 0);
+    if (r < 0)
+        return r;
+    r = trace_attach(&trace, tree, options->count);
+    if (r < 0)
+        return bench_fail(bench, r, "tracing the daemon");
+    r = run_lockstep(bench, &trace, options->depth);
+    trace.counts.n_threads = 0;
+    bench->measuring = true;
+    if (r == 0)
+        r = run_lockstep(bench, &trace, options->ops);
+    bench->measuring = false;
+    bench->result.counts = trace.counts;
+    trace_detach(&trace);
+    if (r == 0 && options->workload->verify)
+        r = options->workload->verify(bench);
+    return r;
+}
+
 int bench_run(struct bench *bench)
 {
     const struct bench_options *options = bench->options;
@@ -380,11 +455,10 @@ int bench_run(struct bench *bench)
         if (r < 0)
             return bench_fail(bench, r, "the daemon's processes");
     }
-    bench->batch_ns = now_ns();
-    for (unsigned int i = 0; r == 0 && i < options->depth && may_begin(bench); i++) {
-        bench->n_active++;
-        r = begin(bench, &bench->slots[i]);
-    }
+    if (options->lockstep)
+        return run_counted(bench, &tree);
+    bench->n_started_max = options->ops;
+    r = begin_all(bench);
     kick(bench);
     if (r == 0 && !options->ops)
         r = run_until(bench, bench->batch_ns + (uint64_t)(options->warmup * 1e9));

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <seccomp.h>
+
 #include "bench.h"
 #include "share.h"
 #include "workloads.h"
@@ -32,7 +34,12 @@ static const char usage_text[] =
     "  --ops N          instead: exactly N operations, all measured\n"
     "  --pid PID        the daemon, or the top of its processes, to account for\n"
     "  --cpu N          run on this CPU only\n"
-    "  --spin           never sleep, and ask for no notification\n";
+    "  --spin           never sleep, and ask for no notification\n"
+    "  --files N        how many of the 1,000 small files are used in turn (1000)\n"
+    "  --lockstep       with --ops and --pid: send as many requests as there are operations in\n"
+    "                   flight, wait until the daemon sleeps, take the replies, and so on;\n"
+    "                   listings are of a small directory\n"
+    "  --count          the same, and count the daemon's system calls\n";
 
 struct command {
     struct bench_options options;
@@ -70,6 +77,7 @@ enum {
     OPT_OPS,
     OPT_PID,
     OPT_CPU,
+    OPT_FILES,
     OPT_END
 };
 
@@ -85,6 +93,7 @@ static const struct {
     [OPT_OPS - OPT_FIRST] = {1, 1e15},
     [OPT_PID - OPT_FIRST] = {1, 1 << 30},
     [OPT_CPU - OPT_FIRST] = {0, CPU_SETSIZE - 1},
+    [OPT_FILES - OPT_FIRST] = {1, SHARE_FILES},
 };
 
 static void set_number(struct bench_options *options, int opt, double value)
@@ -117,6 +126,9 @@ static void set_number(struct bench_options *options, int opt, double value)
     case OPT_CPU:
         options->cpu = (int)value;
         break;
+    case OPT_FILES:
+        options->files = (unsigned int)value;
+        break;
     }
 }
 
@@ -139,6 +151,9 @@ static int parse(int argc, char **argv, struct command *command)
         {"ops", required_argument, NULL, OPT_OPS},
         {"pid", required_argument, NULL, OPT_PID},
         {"cpu", required_argument, NULL, OPT_CPU},
+        {"files", required_argument, NULL, OPT_FILES},
+        {"lockstep", no_argument, NULL, 'k'},
+        {"count", no_argument, NULL, 'c'},
         {NULL, 0, NULL, 0},
     };
     struct bench_options *options = &command->options;
@@ -161,7 +176,10 @@ static int parse(int argc, char **argv, struct command *command)
             options->socket = optarg;
         else if (opt == 'w' && !(options->workload = workload_find(optarg)))
             return usage("no such workload", optarg);
-        else if (opt >= OPT_FIRST) {
+        else if (opt == 'k' || opt == 'c') {
+            options->lockstep = options->few_entries = true;
+            options->count |= opt == 'c';
+        } else if (opt >= OPT_FIRST) {
             if (!number(optarg, limits[opt - OPT_FIRST].min, limits[opt - OPT_FIRST].max, &value))
                 return usage(longs[at].name, optarg);
             set_number(options, opt, value);
@@ -175,7 +193,48 @@ static int parse(int argc, char **argv, struct command *command)
         return usage("--share is missing", NULL);
     if (!command->prepare && (!options->socket || !options->workload))
         return usage("--socket and --workload are needed", NULL);
+    if (options->lockstep && (!options->ops || !options->pid))
+        return usage("--lockstep and --count need --ops and --pid", NULL);
     return 0;
+}
+
+static void print_calls(const struct trace_thread *thread)
+{
+    const char *comma = "";
+
+    printf("{\"thread\": \"%s\", \"eventfd\": %llu, \"calls\": {", thread->name,
+           (unsigned long long)thread->eventfd);
+    for (int i = 0; i < TRACE_CALLS_MAX; i++) {
+        char *name;
+
+        if (!thread->calls[i])
+            continue;
+        name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, i);
+        printf("%s\"%s\": %llu", comma, name ? name : "?", (unsigned long long)thread->calls[i]);
+        comma = ", ";
+        free(name);
+    }
+    printf("}}");
+}
+
+/* After a run in lockstep, which says nothing about time. */
+static void print_counted(const struct bench *bench)
+{
+    const struct bench_options *options = bench->options;
+    const struct bench_result *result = &bench->result;
+
+    printf("{\"workload\": \"%s\", \"depth\": %u, \"ops\": %llu, \"requests\": %llu",
+           options->workload->name, options->depth, (unsigned long long)result->ops,
+           (unsigned long long)result->requests);
+    if (options->count) {
+        printf(", \"threads\": [");
+        for (unsigned int i = 0; i < result->counts.n_threads; i++) {
+            printf("%s", i ? ", " : "");
+            print_calls(&result->counts.threads[i]);
+        }
+        printf("]");
+    }
+    printf("}\n");
 }
 
 static void print_result(const struct bench *bench)
@@ -208,8 +267,10 @@ static void print_result(const struct bench *bench)
                (double)used->daemon_ns / 1e3 / ops,
                modes > 0 ? (double)used->daemon_user_ns / modes : 0, (double)used->voluntary / ops,
                (double)used->involuntary / ops);
-    printf("\"client_cpu_us\": %.4f, \"notifications\": %.4f, \"kicks\": %.4f",
-           (double)used->client_ns / 1e3 / ops, (double)result->calls / ops,
+    printf("\"client_cpu_us\": %.4f, \"client_busy\": %.4f, \"requests\": %.4f, \"notifications\": "
+           "%.4f, \"kicks\": %.4f",
+           (double)used->client_ns / 1e3 / ops, (double)used->client_ns / ns,
+           (double)result->requests / ops, (double)result->calls / ops,
            (double)result->kicks / ops);
     if (options->pid)
         printf(", \"other_cpu_share\": %.3f", other > 0 ? other / ns : 0);
@@ -234,7 +295,9 @@ static int run(const struct bench_options *options)
     r = bench_open(&bench, options);
     if (r == 0)
         r = bench_run(&bench);
-    if (r == 0)
+    if (r == 0 && options->lockstep)
+        print_counted(&bench);
+    else if (r == 0)
         print_result(&bench);
     bench_close(&bench);
     return r < 0 ? 1 : 0;
@@ -252,6 +315,7 @@ int main(int argc, char **argv)
                 .warmup = 0.1,
                 .data_size = 128 * (uint64_t)MIB,
                 .cpu = -1,
+                .files = SHARE_FILES,
             },
     };
     int r = parse(argc, argv, &command);

@@ -93,6 +93,8 @@ int share_prepare(const char *dir, uint64_t data_size)
     if (r == 0)
         r = make_dir(fd, SHARE_DIR_ENTRY, 0755, SHARE_ENTRIES, 0, true);
     if (r == 0)
+        r = make_dir(fd, SHARE_DIR_FEW, 0755, SHARE_FEW, 0, true);
+    if (r == 0)
         r = make_dir(fd, SHARE_DIR_SPACE, 0777, 0, 0, false);
     if (r == 0)
         r = make_file(fd, SHARE_DATA, data_size, true);

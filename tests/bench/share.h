@@ -4,6 +4,7 @@
  *
  *   files/f0000 ...      SHARE_FILES files of SHARE_FILE_SIZE bytes
  *   entries/e00000 ...   SHARE_ENTRIES empty files
+ *   few/e00000 ...       SHARE_FEW empty files
  *   scratch/             empty, everybody may write
  *   data                 for reading: each 8-byte word holds share_word(its offset)
  *   sink                 for writing, as large as data
@@ -20,9 +21,11 @@
 #define SHARE_FILES     1000u
 #define SHARE_FILE_SIZE 4096u
 #define SHARE_ENTRIES   10000u
+#define SHARE_FEW       200u
 #define SHARE_NAME_SIZE 16
 #define SHARE_DIR_FILES "files"
 #define SHARE_DIR_ENTRY "entries"
+#define SHARE_DIR_FEW   "few"
 #define SHARE_DIR_SPACE "scratch"
 #define SHARE_DATA      "data"
 #define SHARE_SINK      "sink"

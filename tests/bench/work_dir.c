@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Listings of the directory of SHARE_ENTRIES entries, one after the other in each slot: OPENDIR,
- * READDIRPLUS until an empty reply, RELEASEDIR.  An operation is one request, and counts for as
- * many units as it brought entries.
+ * Listings of the directory of SHARE_ENTRIES or SHARE_FEW entries, one after the other in each
+ * slot: OPENDIR, READDIRPLUS until an empty reply, RELEASEDIR.  An operation is one request, and
+ * counts for as many units as it brought entries.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +12,18 @@
 #include "share.h"
 #include "workloads.h"
 
-#define DIR_FLAGS      (0100000u | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC)
-#define SUM_OF_ENTRIES ((uint64_t)SHARE_ENTRIES * (SHARE_ENTRIES - 1) / 2)
+#define DIR_FLAGS (0100000u | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC)
 
 /* slot->phase; zero at the start. */
 enum phase { OPENING, READING, CLOSING };
 
 int list_open(struct bench *bench)
 {
-    return workload_lookup(bench, VUF_ROOT_ID, SHARE_DIR_ENTRY, &bench->dir_node);
+    bool few = bench->options->few_entries;
+
+    bench->n_entries = few ? SHARE_FEW : SHARE_ENTRIES;
+    return workload_lookup(bench, VUF_ROOT_ID, few ? SHARE_DIR_FEW : SHARE_DIR_ENTRY,
+                           &bench->dir_node);
 }
 
 static int send_opendir(struct bench *bench, struct bench_slot *slot)
@@ -97,7 +100,8 @@ static int take_entries(struct bench *bench, struct bench_slot *slot,
     int r = 0;
 
     if (at == end) {
-        if (slot->file != SHARE_ENTRIES || slot->sum != SUM_OF_ENTRIES)
+        if (slot->file != bench->n_entries ||
+            slot->sum != bench->n_entries * (bench->n_entries - 1) / 2)
             return bench_fail(bench, -EBADMSG, "the listing is not complete");
         slot->phase = CLOSING;
         return 0;

@@ -42,7 +42,7 @@ int meta_open_dir(struct bench *bench)
     bench->inos = calloc(SHARE_FILES, sizeof(*bench->inos));
     if (!bench->inos)
         return bench_fail(bench, -ENOMEM, "tables");
-    for (unsigned int i = 0; i < SHARE_FILES; i++) {
+    for (unsigned int i = 0; i < bench->options->files; i++) {
         char name[SHARE_NAME_SIZE];
         char path[64];
         uint64_t size;
@@ -66,7 +66,7 @@ int meta_open_files(struct bench *bench)
     bench->nodes = calloc(SHARE_FILES, sizeof(*bench->nodes));
     if (!bench->nodes)
         return bench_fail(bench, -ENOMEM, "tables");
-    for (unsigned int i = 0; i < SHARE_FILES && r == 0; i++) {
+    for (unsigned int i = 0; i < bench->options->files && r == 0; i++) {
         char name[SHARE_NAME_SIZE];
 
         share_file_name(name, i);
@@ -80,9 +80,11 @@ static unsigned int next_file(const struct bench *bench, const struct bench_slot
 {
     unsigned int depth = bench->options->depth;
 
-    if (depth > SHARE_FILES)
-        return slot->index % SHARE_FILES;
-    return slot->index + (unsigned int)(slot->n % (SHARE_FILES / depth)) * depth;
+    unsigned int files = bench->options->files;
+
+    if (depth > files)
+        return slot->index % files;
+    return slot->index + (unsigned int)(slot->n % (files / depth)) * depth;
 }
 
 static int check_attr(const struct bench *bench, const struct bench_slot *slot,

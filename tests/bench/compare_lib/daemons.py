@@ -2,18 +2,14 @@
 """Finding daemons, starting one, running viofs-bench against it."""
 import json
 import os
-import re
 import shlex
-import shutil
 import subprocess
 import time
 
 TREE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 START_SECONDS = 10
 STOP_SECONDS = 10
-# A counted run is two: what starting and finding files costs is in both and goes out.
-COUNT_OPS = (640, 3840)
-COUNT_OPS_LISTING = (128, 640)  # each brings many entries, with several calls for each
+UNSEALED = ["--sandbox=none", "--seccomp=none"]
 
 
 class RunFailed(Exception):
@@ -21,9 +17,17 @@ class RunFailed(Exception):
 
 
 class Daemon:
-    def __init__(self, name, command):
+    def __init__(self, name, command, without_sandbox=None):
         self.name = name
         self.command = command  # words; {share} and {socket} are replaced
+        self.without_sandbox = without_sandbox  # options; None: there is no way
+        self.steady = []        # options that make it do the same whatever the time
+        self.first_serving = 1  # its threads before this one serve no requests
+
+    def variant(self, options):
+        other = Daemon(self.name, self.command + options, self.without_sandbox)
+        other.first_serving = self.first_serving
+        return other
 
     def version(self):
         try:
@@ -43,8 +47,12 @@ def _our_daemon(arguments):
             or os.path.join(TREE, "build", "daemon", "viofsd"))
     if not os.access(path, os.X_OK):
         return None, f"{path} is not there; build it, or say --viofsd PATH"
-    return Daemon("viofsd", [os.path.realpath(path), "--shared-dir", "{share}", "--socket-path",
-                             "{socket}"]), None
+    ours = Daemon("viofsd", [os.path.realpath(path), "--shared-dir", "{share}", "--socket-path",
+                             "{socket}"], UNSEALED)
+    # Under a tracer each request looks stuck, and would have a thread made for it.
+    ours.steady = ["--thread-pool-size=0"]
+    ours.first_serving = 3  # behind main and control
+    return ours, None
 
 
 def _peers_folder(arguments):
@@ -64,12 +72,14 @@ def find(arguments):
     else:
         missing.append(("viofsd", reason))
     folder = _peers_folder(arguments)
-    for name, program, options in (
-            ("rust", "rust-virtiofsd", ["--shared-dir", "{share}", "--socket-path", "{socket}"]),
-            ("c", "c-virtiofsd", ["-o", "source={share}", "--socket-path={socket}"])):
+    for name, program, options, unsealed in (
+            ("rust", "rust-virtiofsd", ["--shared-dir", "{share}", "--socket-path", "{socket}"],
+             UNSEALED),
+            ("c", "c-virtiofsd", ["-o", "source={share}", "--socket-path={socket}"],
+             None)):
         path = os.path.join(folder, program)
         if os.access(path, os.X_OK):
-            found.append(Daemon(name, [path] + options))
+            found.append(Daemon(name, [path] + options, unsealed))
         else:
             missing.append((name, f"{path} is not there; tests/peers/fetch {program} brings it"))
     for text in arguments.add:
@@ -139,32 +149,12 @@ class Client:
             raise RunFailed(f"{done.stderr.strip()}; the daemon said: {running.last_words()}")
         return json.loads(done.stdout)
 
-    def count_syscalls(self, daemon, workload, depth):
-        """System calls per operation by name, most frequent first."""
-        if not shutil.which("strace"):
-            raise SystemExit("compare: --syscalls needs strace")
-        counts = []
-        for ops in COUNT_OPS_LISTING if workload.startswith("readdir") else COUNT_OPS:
-            summary = os.path.join(self.scratch, "strace")
-            with _Running(self, daemon, ["strace", "-f", "-c", "-o", summary]) as running:
-                figures = self._bench(running, workload, depth, ["--ops", str(ops)])
-            counts.append((figures["ops"], _read_summary(summary)))
-        (ops_few, few), (ops_many, many) = counts
-        per_op = {name: (n - few.get(name, 0)) / (ops_many - ops_few) for name, n in many.items()}
-        return dict(sorted(((name, round(n, 3)) for name, n in per_op.items() if n >= 0.0005),
-                           key=lambda item: -item[1]))
-
-
-def _read_summary(path):
-    """strace -c: "% time  seconds  usecs/call  calls  [errors]  syscall"."""
-    counts = {}
-    with open(path, encoding="ascii", errors="replace") as f:
-        for line in f:
-            words = line.split()
-            if (len(words) >= 5 and re.fullmatch(r"[\d.]+", words[0]) and words[3].isdigit()
-                    and words[-1] != "total"):
-                counts[words[-1]] = int(words[3])
-    return counts
+    def run_lockstep(self, daemon, workload, depth, ops, files, count=False, prefix=()):
+        """A run that takes no time, see bench.h; the words of PREFIX stand before the daemon's."""
+        with _Running(self, daemon, list(prefix)) as running:
+            return self._bench(running, workload, depth,
+                               ["--pid", str(running.process.pid), "--ops", str(ops),
+                                "--files", str(files), "--count" if count else "--lockstep"])
 
 
 class _Running:

@@ -28,7 +28,7 @@ class Results:
         self.machine = machine
         self.missing = missing
         self.runs = {}      # (workload, depth) -> name -> [figures]
-        self.syscalls = {}  # (workload, depth) -> name -> {call: per operation}
+        self.counts = {}    # (workload, depth) -> name -> what counts.py counted
         self.failures = []
 
     def add(self, name, workload, depth, run):
@@ -37,8 +37,8 @@ class Results:
     def add_failure(self, name, workload, depth, text):
         self.failures.append(f"{name}: {workload} at depth {depth}: {text}")
 
-    def add_syscalls(self, name, workload, depth, counts):
-        self.syscalls.setdefault((workload, depth), {})[name] = counts
+    def add_counts(self, name, workload, depth, counted):
+        self.counts.setdefault((workload, depth), {})[name] = counted
 
     def ratio(self, key, name, other, figure):
         """Median over the rounds of name's figure by other's in the same round; None if there is
@@ -83,7 +83,6 @@ class Results:
             peer = self.best_peer(key, name, figure, best) if name == OURS else None
             return "".join(f"{r:6.2f}" if r is not None else "     -" for r in (reference, peer))
 
-        calls = self.syscalls.get(key, {}).get(name)
         noisy = sum(run["other_cpu_share"] > NOISE for run in runs)
         return (f"{key[0]:<17}{key[1]:>3} {name:<9}"
                 f"{_median(runs, 'rate'):>11.0f} ±{100 * _spread(runs, 'rate'):3.0f}%"
@@ -94,8 +93,8 @@ class Results:
                 f"{_median(runs, 'p50_us'):>9.1f}{_median(runs, 'p90_us'):>9.1f}"
                 f"{_median(runs, 'p99_us'):>9.1f}"
                 f"{_median(runs, 'voluntary'):>7.2f}"
+                f"{_median(runs, 'involuntary'):>7.2f}"
                 f"{_median(runs, 'notifications'):>7.2f}{_median(runs, 'kicks'):>7.2f}"
-                + (f"{sum(calls.values()):>8.2f}" if calls is not None else f"{'-':>8}")
                 + (f"  noisy {noisy}/{len(runs)}" if noisy else "")).rstrip()
 
     def text(self, names, slack):
@@ -109,12 +108,12 @@ class Results:
         lines += [f"  {name}: not measured: {reason}" for name, reason in self.missing]
         lines += ["", f"{'workload':<17}{'dep':>3} {'daemon':<9}{'rate/s':>11} {'':>5}"
                   f"{'/rust':>6}{'/best':>6} {'CPU us':>9} {'':>5}{'/rust':>6}{'/best':>6} "
-                  f"{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'sleeps':>7}{'notif.':>7}"
-                  f"{'kicks':>7}{'calls':>8}"]
+                  f"{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'sleeps':>7}{'invol.':>7}"
+                  f"{'notif.':>7}{'kicks':>7}"]
         for key in self.runs:
             lines += [self._row(key, name) for name in names if name in self.runs[key]]
             lines.append("")
-        lines += self._syscall_lines(names)
+        lines += self._count_lines(names)
         lines += [f"failed: {failure}" for failure in self.failures]
         runs = [run for by_name in self.runs.values() for each in by_name.values() for run in each]
         noisy = sum(run["other_cpu_share"] > NOISE for run in runs)
@@ -129,14 +128,24 @@ class Results:
             lines += [f"  {line}" for line in missed]
         return "\n".join(lines) + "\n"
 
-    def _syscall_lines(self, names):
+    def _count_lines(self, names):
         lines = []
-        for (workload, depth), by_name in self.syscalls.items():
+        for (workload, depth), by_name in self.counts.items():
             for name in names:
-                if name in by_name:
-                    calls = ", ".join(f"{call} {n:g}" for call, n in by_name[name].items())
-                    lines.append(f"calls per op: {workload} {depth} {name}: {calls or 'none'}")
-        return lines + [""] if lines else []
+                if name not in by_name:
+                    continue
+                counted = by_name[name]
+                calls = sorted(counted["calls"].items(), key=lambda item: -item[1])
+                instructions = counted["instructions"]
+                lines.append(f"{workload:<17}{depth:>3} {name:<9}{counted['requests']:>9.2f}"
+                             f"{sum(counted['calls'].values()):>8.2f}{counted['eventfd']:>8.2f}"
+                             + (f"{instructions:>9.0f}  " if instructions else f"{'-':>9}  ")
+                             + ", ".join(f"{call} {n:.2g}" for call, n in calls if n >= 0.005))
+            lines.append("")
+        if lines:
+            lines.insert(0, f"{'counted':<17}{'dep':>3} {'daemon':<9}{'requests':>9}{'calls':>8}"
+                         f"{'eventfd':>8}{'instr.':>9}  system calls per operation")
+        return lines
 
     def write(self, folder, text):
         os.makedirs(folder, exist_ok=True)
@@ -148,8 +157,10 @@ class Results:
                 "missing": self.missing,
                 "failures": self.failures,
                 "results": [
-                    {"workload": workload, "depth": depth, "runs": by_name,
-                     "syscalls_per_op": self.syscalls.get((workload, depth), {})}
+                    {"workload": workload, "depth": depth, "runs": by_name}
                     for (workload, depth), by_name in self.runs.items()],
+                "counts": [
+                    {"workload": workload, "depth": depth, "per_op": by_name}
+                    for (workload, depth), by_name in self.counts.items()],
             }, f, indent=1)
             f.write("\n")
