@@ -24,6 +24,7 @@ struct crowd {
     struct guest guest;
     struct crowd_job jobs[CROWD_MAX];
     unsigned sent, answered;
+    bool again; /* what is answered is sent anew */
     uint64_t fast_dir, fast_file, fast_fh, fast_dir_fh;
     unsigned long made;
 };
@@ -45,6 +46,7 @@ bool crowd_wait(struct crowd *crowd, int milliseconds);
 struct crowd_times {
     unsigned count;
     unsigned p50, p99, max;
+    unsigned stalled; /* part of the time that was spent in those of 1 ms and more, per cent */
 };
 
 /*

@@ -178,6 +178,14 @@ const struct slow_kind slow_kinds[] = {
 };
 const size_t slow_kind_count = sizeof(slow_kinds) / sizeof(slow_kinds[0]);
 
+const struct slow_kind *slow_kind_of(uint32_t opcode)
+{
+    for (size_t i = 0; i < slow_kind_count; i++)
+        if (slow_kinds[i].opcode == opcode)
+            return &slow_kinds[i];
+    FAIL("no kind for opcode %u", opcode);
+}
+
 static void make_on_host(unsigned number)
 {
     char dir[PATH_MAX + 16], path[PATH_MAX + 32];

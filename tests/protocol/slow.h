@@ -57,6 +57,9 @@ struct slow_kind {
 extern const struct slow_kind slow_kinds[];
 extern const size_t slow_kind_count;
 
+/* The first kind with that opcode. */
+const struct slow_kind *slow_kind_of(uint32_t opcode);
+
 /* A folder of the slow file system with a file, a link and an empty folder: room for one request
  * of any kind, which has to share no directory with others, as Linux locks them. */
 struct slow_target {

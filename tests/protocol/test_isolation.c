@@ -17,15 +17,17 @@
 
 #include "crowd.h"
 
-#define CROWD    16
-#define DELAY_MS 600
-#define LONG_MS  1000
+#define CROWD     16
+#define DELAY_MS  600
+#define LONG_MS   1000
+/* For slow ones that follow each other: two hundred and more a second. */
+#define STREAM_MS 100
 /* How long a measurement without slow requests takes. */
-#define ALONE_MS 200
+#define ALONE_MS  200
 /* From the first request to the last one that is being held; 16 threads are made meanwhile. */
-#define RAMP_MS  3000
+#define RAMP_MS   3000
 
-#define WORDS    "--xattr"
+#define WORDS     "--xattr"
 
 static void start(struct crowd *crowd, struct daemon *daemon, const char *words)
 {
@@ -110,10 +112,37 @@ static void of_all_kinds(struct daemon *daemon)
     crowd_hold("all", &without, &with, LONG_MS * 1000 / 2);
 }
 
+/*
+ * A slow file system that is used all the time: when one of the sixteen is answered, the next one
+ * follows. Answers come one by one, as each has begun at a time of its own.
+ */
+static void one_after_the_other(struct daemon *daemon)
+{
+    static const uint32_t opcodes[] = {VUF_OP_LOOKUP, VUF_OP_GETATTR, VUF_OP_READ, VUF_OP_WRITE};
+    struct crowd crowd;
+
+    start(&crowd, daemon, WORDS);
+    crowd_prepare(&crowd, 0, CROWD);
+    struct crowd_times without = crowd_measure(&crowd, 2 * ALONE_MS, 0);
+    for (unsigned i = 0; i < 4; i++)
+        delay_kind(slow_kind_of(opcodes[i]), STREAM_MS);
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd_send(&crowd, i, 1, slow_kind_of(opcodes[i % 4]));
+        crowd_measure(&crowd, STREAM_MS / CROWD, 0);
+    }
+    crowd.again = true;
+    struct crowd_times with = crowd_measure(&crowd, 2 * LONG_MS, 0);
+    crowd.again = false;
+    CHECK(crowd_wait(&crowd, DAEMON_PATIENCE_MS));
+    printf("# %u slow requests were answered\n", crowd.answered);
+    crowd_hold("stream", &without, &with, LONG_MS * 1000 / 2);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case fixed[] = {
         {.name = "all kinds", .run = of_all_kinds},
+        {.name = "stream", .run = one_after_the_other},
     };
     size_t count = sizeof(fixed) / sizeof(fixed[0]);
     struct test_case *cases = calloc(count + slow_kind_count, sizeof(*cases));

@@ -38,14 +38,6 @@ static void start(struct crowd *crowd, struct daemon *daemon)
     crowd_start(crowd, daemon);
 }
 
-static const struct slow_kind *kind_of(uint32_t opcode)
-{
-    for (size_t i = 0; i < slow_kind_count; i++)
-        if (slow_kinds[i].opcode == opcode)
-            return &slow_kinds[i];
-    FAIL("no kind for opcode %u", opcode);
-}
-
 /* Sixteen reads in the host, each for so long; 0: until released. */
 static void hold(struct crowd *crowd, int milliseconds)
 {
@@ -54,7 +46,7 @@ static void hold(struct crowd *crowd, int milliseconds)
         slow_tell("delay read %d /t*", milliseconds);
     else
         slow_tell("hang read /t*");
-    crowd_send(crowd, 0, CROWD, kind_of(VUF_OP_READ));
+    crowd_send(crowd, 0, CROWD, slow_kind_of(VUF_OP_READ));
     unsigned long held = slow_await(CROWD, RAMP_MS);
     if (held < CROWD)
         FAIL("only %lu requests wait at once", held);
@@ -135,7 +127,7 @@ static void more_than_threads(struct daemon *daemon)
     start(&crowd, daemon);
     crowd_prepare(&crowd, 0, MANY);
     slow_tell("hang read /t*");
-    crowd_send(&crowd, 0, MANY, kind_of(VUF_OP_READ));
+    crowd_send(&crowd, 0, MANY, slow_kind_of(VUF_OP_READ));
     unsigned long held = slow_await(MANY, RAMP_MS);
     printf("# of %u requests %lu are in the host at once\n", MANY, held);
     CHECK(held >= THREADS_MAX && held < MANY);
