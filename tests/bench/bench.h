@@ -44,6 +44,11 @@ struct bench_options {
     int cpu; /* to run on, -1: any */
 };
 
+struct bench_listing {
+    uint64_t fh, offset, sum;
+    unsigned int phase, file;
+};
+
 struct bench_slot {
     unsigned int index;
     unsigned int ring;
@@ -56,6 +61,8 @@ struct bench_slot {
     unsigned int phase; /* this and what follows: the workload's own */
     uint64_t sum;
     unsigned int file;
+    unsigned int kind;
+    struct bench_listing listing;
 };
 
 struct bench_result {
@@ -87,12 +94,14 @@ struct bench {
 
     /* The workload's. */
     uint64_t dir_node;
+    uint64_t list_node;
     uint64_t file_node;
     uint64_t file_fh;
     uint64_t *nodes;  /* SHARE_FILES */
     uint64_t *inos;   /* ditto: inode numbers on the host */
     uint64_t *stamps; /* what each block of the sink was last given */
     uint64_t n_blocks;
+    uint64_t fs_blocks; /* of the share's file system */
     uint64_t n_entries;
     uint32_t block;
     uint64_t cursor;

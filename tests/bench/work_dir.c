@@ -23,7 +23,7 @@ int list_open(struct bench *bench)
 
     bench->n_entries = few ? SHARE_FEW : SHARE_ENTRIES;
     return workload_lookup(bench, VUF_ROOT_ID, few ? SHARE_DIR_FEW : SHARE_DIR_ENTRY,
-                           &bench->dir_node);
+                           &bench->list_node);
 }
 
 static int send_opendir(struct bench *bench, struct bench_slot *slot)
@@ -35,7 +35,7 @@ static int send_opendir(struct bench *bench, struct bench_slot *slot)
     return bench_send(bench, slot, req,
                       &(struct bench_send){
                           .opcode = VUF_OP_OPENDIR,
-                          .nodeid = bench->dir_node,
+                          .nodeid = bench->list_node,
                           .args = sizeof(struct vuf_open_in),
                           .reply = sizeof(struct vuf_open_out),
                       });
@@ -54,7 +54,7 @@ int list_send(struct bench *bench, struct bench_slot *slot)
         return bench_send(bench, slot, req,
                           &(struct bench_send){
                               .opcode = VUF_OP_RELEASEDIR,
-                              .nodeid = bench->dir_node,
+                              .nodeid = bench->list_node,
                               .args = sizeof(struct vuf_release_in),
                           });
     }
@@ -67,7 +67,7 @@ int list_send(struct bench *bench, struct bench_slot *slot)
     return bench_send(bench, slot, req,
                       &(struct bench_send){
                           .opcode = VUF_OP_READDIRPLUS,
-                          .nodeid = bench->dir_node,
+                          .nodeid = bench->list_node,
                           .args = sizeof(struct vuf_read_in),
                           .reply = bench->options->workload->data,
                           .paged = true,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "share.h"
 #include "workloads.h"
@@ -320,4 +321,82 @@ int create_verify(struct bench *bench)
     if (r < 0 || !empty)
         return bench_fail(bench, r < 0 ? r : -ENOTEMPTY, "files left behind");
     return 0;
+}
+
+enum mknod_step { MKNOD, MKNOD_UNLINK };
+
+int mknod_send(struct bench *bench, struct bench_slot *slot)
+{
+    struct vuf_fuse_req *req;
+    char name[40];
+    size_t len;
+
+    scratch_name(name, sizeof(name), slot);
+    if (slot->step == MKNOD_UNLINK)
+        return send_name(bench, slot, VUF_OP_UNLINK, name, 0);
+    req = bench_request(bench, slot);
+    *(struct vuf_mknod_in *)vuf_fuse_args(req) =
+        (struct vuf_mknod_in){.mode = S_IFIFO | 0640, .umask = 022};
+    len = strlen(name) + 1;
+    memcpy((unsigned char *)vuf_fuse_args(req) + sizeof(struct vuf_mknod_in), name, len);
+    return bench_send(bench, slot, req,
+                      &(struct bench_send){
+                          .opcode = VUF_OP_MKNOD,
+                          .nodeid = bench->dir_node,
+                          .args = sizeof(struct vuf_mknod_in) + len,
+                          .reply = sizeof(struct vuf_entry_out),
+                      });
+}
+
+int mknod_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req)
+{
+    struct vuf_entry_out entry;
+    int r;
+
+    if (slot->step == MKNOD_UNLINK) {
+        if (req->error)
+            return workload_refused(bench, req);
+        r = bench_forget(bench, slot->nodeid);
+        return r < 0 ? r : WORKLOAD_DONE;
+    }
+    r = read_entry(bench, req, &entry);
+    if (r < 0)
+        return r;
+    slot->nodeid = entry.nodeid;
+    if (entry.attr.mode != (S_IFIFO | 0640) || entry.attr.nlink != 1)
+        return bench_fail(bench, -EBADMSG, "attributes of a new FIFO");
+    return WORKLOAD_MORE;
+}
+
+int statfs_open(struct bench *bench)
+{
+    struct statvfs st;
+
+    if (statvfs(bench->options->share, &st) < 0)
+        return bench_fail(bench, -errno, bench->options->share);
+    bench->fs_blocks = st.f_blocks;
+    return 0;
+}
+
+int statfs_send(struct bench *bench, struct bench_slot *slot)
+{
+    return bench_send(bench, slot, bench_request(bench, slot),
+                      &(struct bench_send){
+                          .opcode = VUF_OP_STATFS,
+                          .nodeid = VUF_ROOT_ID,
+                          .reply = sizeof(struct vuf_statfs_out),
+                      });
+}
+
+int statfs_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req)
+{
+    struct vuf_statfs_out out;
+
+    (void)slot;
+    if (req->error)
+        return workload_refused(bench, req);
+    memcpy(&out, req->out + sizeof(struct vuf_out_header), sizeof(out));
+    if (out.blocks != bench->fs_blocks)
+        return bench_fail(bench, -EBADMSG, "another file system's size");
+    return WORKLOAD_DONE;
 }

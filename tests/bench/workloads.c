@@ -44,6 +44,15 @@ const struct workload workloads[] = {
         .verify = create_verify,
     },
     {
+        .name = "mknod", .about = "MKNOD of a FIFO, UNLINK, FORGET",
+        .open = meta_open_scratch, .send = mknod_send, .check = mknod_check,
+        .verify = create_verify,
+    },
+    {
+        .name = "statfs", .about = "STATFS",
+        .open = statfs_open, .send = statfs_send, .check = statfs_check,
+    },
+    {
         .name = "randread", .about = "READ of 4 KiB at random",
         .data = 4096, .random = true,
         .open = data_open, .send = data_send, .check = data_check,
@@ -51,6 +60,16 @@ const struct workload workloads[] = {
     {
         .name = "randwrite", .about = "WRITE of 4 KiB at random",
         .data = 4096, .random = true, .with_write = true,
+        .open = data_open, .send = data_send, .check = data_check, .verify = data_verify,
+    },
+    {
+        .name = "seqread-128k", .about = "READ of 128 KiB, one after the other",
+        .data = MIB / 8,
+        .open = data_open, .send = data_send, .check = data_check,
+    },
+    {
+        .name = "seqwrite-128k", .about = "WRITE of 128 KiB, one after the other",
+        .data = MIB / 8, .with_write = true,
         .open = data_open, .send = data_send, .check = data_check, .verify = data_verify,
     },
     {
@@ -77,6 +96,11 @@ const struct workload workloads[] = {
         .name = "readdirplus-cold", .about = "as readdirplus, each entry new to the guest, FORGET",
         .data = 4096, .entries = true,
         .open = list_open, .send = list_send, .check = list_cold_check,
+    },
+    {
+        .name = "mixed", .about = "40 % getattr, 25 % lookup, 15 % small-file, 15 % randwrite, 5 % readdirplus",
+        .data = 4096, .random = true, .with_write = true,
+        .open = mixed_open, .send = mixed_send, .check = mixed_check, .verify = data_verify,
     },
     {.name = NULL},
 };

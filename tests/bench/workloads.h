@@ -54,6 +54,11 @@ int open_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fu
 int create_send(struct bench *bench, struct bench_slot *slot);
 int create_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
 int create_verify(struct bench *bench);
+int mknod_send(struct bench *bench, struct bench_slot *slot);
+int mknod_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
+int statfs_open(struct bench *bench);
+int statfs_send(struct bench *bench, struct bench_slot *slot);
+int statfs_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
 
 /* work_file.c */
 int file_send(struct bench *bench, struct bench_slot *slot);
@@ -70,6 +75,11 @@ int list_open(struct bench *bench);
 int list_send(struct bench *bench, struct bench_slot *slot);
 int list_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
 int list_cold_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
+
+/* work_mixed.c */
+int mixed_open(struct bench *bench);
+int mixed_send(struct bench *bench, struct bench_slot *slot);
+int mixed_check(struct bench *bench, struct bench_slot *slot, const struct vuf_fuse_req *req);
 
 /* LOOKUP of NAME (no slash) in PARENT, waited for. */
 int workload_lookup(struct bench *bench, uint64_t parent, const char *name, uint64_t *ret_nodeid);
