@@ -219,9 +219,12 @@ void inode_forget_all(struct inode_table *table)
 {
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
     for (uint32_t index = INODE_ROOT + 1; index < high; index++) {
-        if (index % INODE_CHUNK == 0 && !inode_chunk_in_use(table, index)) {
-            index += INODE_CHUNK - 1;
-            continue;
+        if (index % INODE_CHUNK == 0) {
+            epoch_reclaim(table->server->epochs);
+            if (!inode_chunk_in_use(table, index)) {
+                index += INODE_CHUNK - 1;
+                continue;
+            }
         }
         struct inode *inode = &table->slab[index];
         if (atomic_load_explicit(&inode->generation, memory_order_acquire) != 0)

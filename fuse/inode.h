@@ -114,8 +114,7 @@ int inode_parent(struct fuse_thread *thread, struct inode *inode, struct inode *
 void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count);
 
 /*
- * Forgets every inode but the root. Other threads may be inside requests. The caller must not be
- * using any inode.
+ * Forgets every inode but the root. Other threads may be inside requests. Outside of epochs.
  */
 void inode_forget_all(struct inode_table *table);
 

@@ -23,7 +23,7 @@ struct fuse_thread;
 
 /*
  * Ends the session: the guest's mappings, handles and inodes are given up, and requests wait for
- * INIT. unmap: as in dax_end().
+ * INIT. Inside an epoch, which ends in between. unmap: as in dax_end().
  */
 void session_end(struct fuse_thread *thread, bool unmap);
 

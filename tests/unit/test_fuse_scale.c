@@ -49,6 +49,26 @@ static size_t memory_used(void)
     return kilobytes * 1024;
 }
 
+/* The most that it had since the last call. */
+static size_t memory_peak(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    FILE *reset = fopen("/proc/self/clear_refs", "we");
+    char line[128];
+    size_t kilobytes = 0;
+    while (status && fgets(line, sizeof(line), status)) {
+        if (sscanf(line, "VmHWM: %zu kB", &kilobytes) == 1)
+            break;
+    }
+    if (status)
+        fclose(status);
+    if (reset) {
+        fputs("5", reset);
+        fclose(reset);
+    }
+    return kilobytes * 1024;
+}
+
 static unsigned open_descriptors(void)
 {
     unsigned count = 0;
@@ -141,7 +161,11 @@ static void inodes_are_small(void)
     CHECK(open_descriptors() <= (unsigned)server->budget.limit + 16);
     CHECK(server->budget.used <= server->budget.limit);
 
+    /* Forgetting all at once takes no memory either. */
+    memory_peak();
+    after = memory_used();
     fuse_server_reset(server);
+    CHECK(memory_peak() <= after + BYTES_KEPT);
     CHECK_EQ(inode_count(server->inodes), 1);
     CHECK_EQ(server->budget.used, 0);
     fuse_thread_free(thread);
