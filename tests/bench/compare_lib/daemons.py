@@ -2,6 +2,7 @@
 """Finding daemons, starting one, running viofs-bench against it."""
 import json
 import os
+import re
 import shlex
 import subprocess
 import time
@@ -10,6 +11,18 @@ TREE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."
 START_SECONDS = 10
 STOP_SECONDS = 10
 UNSEALED = ["--sandbox=none", "--seccomp=none"]
+
+
+class Setting:
+    """Operations in flight, and who runs where: "32"; "1c", client and daemon on one CPU; "1p",
+    both may look at the ring instead of sleeping."""
+
+    def __init__(self, text):
+        found = re.fullmatch(r"([1-9]\d*)([cp]?)", text)
+        if not found:
+            raise SystemExit(f"compare: --depths: {text} is none")
+        self.text, self.depth = text, int(found.group(1))
+        self.one_core, self.poll = found.group(2) == "c", found.group(2) == "p"
 
 
 class RunFailed(Exception):
@@ -22,6 +35,7 @@ class Daemon:
         self.command = command  # words; {share} and {socket} are replaced
         self.without_sandbox = without_sandbox  # options; None: there is no way
         self.steady = []        # options that make it do the same whatever the time
+        self.polling = []       # options that make it look at the ring for a while
         self.first_serving = 1  # its threads before this one serve no requests
 
     def variant(self, options):
@@ -51,6 +65,7 @@ def _our_daemon(arguments):
                              "{socket}"], UNSEALED)
     # Under a tracer each request looks stuck, and would have a thread made for it.
     ours.steady = ["--thread-pool-size=0"]
+    ours.polling = ["--poll-us=50"]
     ours.first_serving = 3  # behind main and control
     return ours, None
 
@@ -130,19 +145,34 @@ class Client:
         if done.returncode:
             raise SystemExit("compare: the share could not be prepared")
 
-    def run(self, daemon, workload, depth):
+    def run(self, daemon, workload, setting):
         """One timed run; viofs-bench's figures."""
         options = ["--seconds", str(self.arguments.seconds),
                    "--warmup", str(min(0.2, self.arguments.seconds / 4))]
-        if self.arguments.spin:
+        if self.arguments.spin or setting.poll:
             options.append("--spin")
+        if setting.poll:
+            daemon = daemon.variant(daemon.polling)
         with _Running(self, daemon, []) as running:
-            return self._bench(running, workload, depth,
-                               options + ["--pid", str(running.process.pid)])
+            return self._bench(running, workload, setting.depth,
+                               options + ["--pid", str(running.process.pid)],
+                               self.daemon_cpu if setting.one_core else self.client_cpu)
 
-    def _bench(self, running, workload, depth, options):
+    def run_floor(self, workload, setting):
+        """One timed run of the bare host calls on the daemon's CPU."""
+        done = subprocess.run(
+            ["taskset", "-c", str(self.daemon_cpu),
+             os.path.join(os.path.dirname(self.program), "viofs-floor"), self.share, workload,
+             str(setting.depth), str(self.arguments.seconds / 2)],
+            capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RunFailed(done.stderr.strip())
+        return json.loads(done.stdout)
+
+    def _bench(self, running, workload, depth, options, cpu=None):
+        cpu = self.client_cpu if cpu is None else cpu
         command = [self.program, "--socket", running.socket, "--share", self.share,
-                   "--workload", workload, "--depth", str(depth), "--cpu", str(self.client_cpu),
+                   "--workload", workload, "--depth", str(depth), "--cpu", str(cpu),
                    "--queues", str(self.arguments.queues)] + options
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

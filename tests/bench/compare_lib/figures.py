@@ -4,12 +4,15 @@ import json
 import os
 import statistics
 
-OURS, REFERENCE = "viofsd", "rust"
+import bars
+from bars import FLOOR, OURS
+
+REFERENCE = "rust"
 # Another program that took this part of a CPU during a run makes its figures doubtful.
 NOISE = 0.10
 
 
-def _median(runs, key):
+def median(runs, key):
     return statistics.median(run[key] for run in runs)
 
 
@@ -50,11 +53,16 @@ class Results:
 
     def best_peer(self, key, name, figure, best):
         """The ratio to the peer against which name does worst; None without peers."""
-        peers = [n for n in self.runs[key] if n not in (name, OURS)]
+        peers = [n for n in self.runs[key] if n not in (name, OURS, FLOOR)]
         ratios = [r for r in (self.ratio(key, name, n, figure) for n in peers) if r is not None]
         return best(ratios) if ratios else None
 
-    def bar_missed(self, slack):
+    def bars_missed(self, slack):
+        """Those of bars.py; something when there is nothing to judge."""
+        judged = bars.all_bars(self)
+        return [bar for bar in judged if bar.is_missed(slack)] if judged else ["nothing measured"]
+
+    def behind_reference(self, slack):
         """Lines, one for each place where we do not keep up with the reference."""
         missed = [f"{name} was not measured" for name in (OURS, REFERENCE)
                   if not any(name in by_name for by_name in self.runs.values())]
@@ -75,6 +83,10 @@ class Results:
 
     def _row(self, key, name):
         runs = self.runs[key][name]
+        if name == FLOOR:
+            return (f"{key[0]:<17}{key[1]:>3} {name:<9}{'':>29} "
+                    f"{median(runs, 'daemon_cpu_us'):>9.2f} "
+                    f"±{100 * _spread(runs, 'daemon_cpu_us'):3.0f}%")
         others = [n for n in self.runs[key] if n != name]
 
         def against(figure, best):
@@ -83,18 +95,21 @@ class Results:
             peer = self.best_peer(key, name, figure, best) if name == OURS else None
             return "".join(f"{r:6.2f}" if r is not None else "     -" for r in (reference, peer))
 
+        floor = self.ratio(key, name, FLOOR, "daemon_cpu_us")
+        above_floor = "-" if floor is None else f"{floor:.2f}"
         noisy = sum(run["other_cpu_share"] > NOISE for run in runs)
         return (f"{key[0]:<17}{key[1]:>3} {name:<9}"
-                f"{_median(runs, 'rate'):>11.0f} ±{100 * _spread(runs, 'rate'):3.0f}%"
+                f"{median(runs, 'rate'):>11.0f} ±{100 * _spread(runs, 'rate'):3.0f}%"
                 f"{against('rate', min)} "
-                f"{_median(runs, 'daemon_cpu_us'):>9.2f} "
+                f"{median(runs, 'daemon_cpu_us'):>9.2f} "
                 f"±{100 * _spread(runs, 'daemon_cpu_us'):3.0f}%"
-                f"{against('daemon_cpu_us', max)} "
-                f"{_median(runs, 'p50_us'):>9.1f}{_median(runs, 'p90_us'):>9.1f}"
-                f"{_median(runs, 'p99_us'):>9.1f}"
-                f"{_median(runs, 'voluntary'):>7.2f}"
-                f"{_median(runs, 'involuntary'):>7.2f}"
-                f"{_median(runs, 'notifications'):>7.2f}{_median(runs, 'kicks'):>7.2f}"
+                f"{against('daemon_cpu_us', max)}{above_floor:>7} "
+                f"{median(runs, 'p50_us'):>9.1f}{median(runs, 'p90_us'):>9.1f}"
+                f"{median(runs, 'p99_us'):>9.1f}"
+                f"{median(runs, 'client_busy'):>7.0%}"
+                f"{median(runs, 'voluntary'):>7.2f}"
+                f"{median(runs, 'involuntary'):>7.2f}"
+                f"{median(runs, 'notifications'):>7.2f}{median(runs, 'kicks'):>7.2f}"
                 + (f"  noisy {noisy}/{len(runs)}" if noisy else "")).rstrip()
 
     def text(self, names, slack):
@@ -107,8 +122,9 @@ class Results:
                   for name, d in machine["daemons"].items()]
         lines += [f"  {name}: not measured: {reason}" for name, reason in self.missing]
         lines += ["", f"{'workload':<17}{'dep':>3} {'daemon':<9}{'rate/s':>11} {'':>5}"
-                  f"{'/rust':>6}{'/best':>6} {'CPU us':>9} {'':>5}{'/rust':>6}{'/best':>6} "
-                  f"{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'sleeps':>7}{'invol.':>7}"
+                  f"{'/rust':>6}{'/best':>6} {'CPU us':>9} {'':>5}{'/rust':>6}{'/best':>6}"
+                  f"{'/floor':>7} "
+                  f"{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'client':>7}{'sleeps':>7}{'invol.':>7}"
                   f"{'notif.':>7}{'kicks':>7}"]
         for key in self.runs:
             lines += [self._row(key, name) for name in names if name in self.runs[key]]
@@ -117,16 +133,26 @@ class Results:
         lines += [f"failed: {failure}" for failure in self.failures]
         runs = [run for by_name in self.runs.values() for each in by_name.values() for run in each]
         noisy = sum(run["other_cpu_share"] > NOISE for run in runs)
+        lines += self._bar_lines(slack)
         if noisy:
             lines.append(f"noise: in {noisy} of {len(runs)} runs other programs took more than "
                          f"{NOISE:.0%} of a CPU; do not trust the figures")
-        missed = self.bar_missed(slack)
+        missed = self.behind_reference(slack)
         if OURS in names and REFERENCE in names:
             lines.append(f"{OURS} against {REFERENCE}: "
                          + (f"behind in {len(missed)} places" if missed else "nowhere behind")
                          + f" (slack {slack:.0%})")
             lines += [f"  {line}" for line in missed]
         return "\n".join(lines) + "\n"
+
+    def _bar_lines(self, slack):
+        judged = bars.all_bars(self)
+        if not judged:
+            return []
+        missed = sum(bar.is_missed(slack) for bar in judged)
+        return [f"{'bar':<17}{'dep':>3}  {'':<22}{'is':>9}{'limit':>9}",
+                *(bar.line(slack) for bar in judged),
+                f"{len(judged)} bars, {missed} missed", ""]
 
     def _count_lines(self, names):
         lines = []

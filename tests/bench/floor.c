@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * viofs-floor: the host calls that a workload cannot do without, in a loop, on the same files; what
+ * a daemon takes more than that is its own.  Prints one line of JSON.
+ *
+ * For each operation it makes the calls that bring what the replies must hold, the cheapest way
+ * there is: attributes by a descriptor or by a name in an open directory, data by one call for
+ * each request.  Nothing to find a file again later, nothing to tell files apart.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mix.h"
+#include "share.h"
+
+#define KIB        1024u
+#define MIB        (KIB * KIB)
+#define PAGE       4096u
+#define PIECES     (MIB / PAGE)
+#define NS_PER_S   1000000000ull
+#define LOOK_EVERY 16u /* operations between two looks at the clock */
+
+struct floor {
+    int root, files, scratch, list, data;
+    int fds[SHARE_FILES]; /* O_PATH */
+    char names[SHARE_FILES][SHARE_NAME_SIZE];
+    char missing[SHARE_FILES][SHARE_NAME_SIZE];
+    unsigned char *memory; /* a block for each operation in flight, shared as a guest's is */
+    struct iovec *pieces;  /* PIECES for each */
+    unsigned int depth;
+    uint64_t block, n_blocks;
+    uint64_t n; /* operations so far */
+    uint64_t random;
+};
+
+struct work {
+    const char *name;
+    /* One operation.  Returns how many units it was, or negative errno. */
+    int (*run)(struct floor *floor);
+    uint32_t block; /* bytes of a READ, WRITE or READDIRPLUS */
+    bool writes;
+};
+
+static unsigned int next_file(const struct floor *floor)
+{
+    return (unsigned int)(floor->n % SHARE_FILES);
+}
+
+static int done(long result)
+{
+    return result < 0 ? -errno : 1;
+}
+
+static int run_getattr(struct floor *floor)
+{
+    struct stat st;
+
+    return done(fstat(floor->fds[next_file(floor)], &st));
+}
+
+static int run_lookup(struct floor *floor)
+{
+    struct stat st;
+
+    return done(fstatat(floor->files, floor->names[next_file(floor)], &st, AT_SYMLINK_NOFOLLOW));
+}
+
+static int run_miss(struct floor *floor)
+{
+    struct stat st;
+    int r = fstatat(floor->files, floor->missing[next_file(floor)], &st, AT_SYMLINK_NOFOLLOW);
+
+    return r < 0 && errno == ENOENT ? 1 : -EEXIST;
+}
+
+static int open_file(const struct floor *floor)
+{
+    return openat(floor->files, floor->names[next_file(floor)], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int run_open(struct floor *floor)
+{
+    int fd = open_file(floor);
+
+    return fd < 0 ? -errno : done(close(fd));
+}
+
+static int run_small_file(struct floor *floor)
+{
+    int r = run_lookup(floor);
+    int fd = open_file(floor);
+
+    if (r < 0 || fd < 0)
+        return -EIO;
+    if (pread(fd, floor->memory, SHARE_FILE_SIZE, 0) != SHARE_FILE_SIZE)
+        r = -EIO;
+    close(fd);
+    return r;
+}
+
+static int run_create(struct floor *floor)
+{
+    struct stat st;
+    int fd = openat(floor->scratch, "floor", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+
+    if (fd < 0 || fstat(fd, &st) < 0 || close(fd) < 0)
+        return -errno;
+    return done(unlinkat(floor->scratch, "floor", 0));
+}
+
+static int run_mknod(struct floor *floor)
+{
+    struct stat st;
+
+    if (mknodat(floor->scratch, "floor", S_IFIFO | 0640, 0) < 0 ||
+        fstatat(floor->scratch, "floor", &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return done(unlinkat(floor->scratch, "floor", 0));
+}
+
+static int run_statfs(struct floor *floor)
+{
+    struct statfs st;
+
+    return done(fstatfs(floor->root, &st));
+}
+
+static uint64_t next_random(struct floor *floor)
+{
+    uint64_t x = floor->random;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    floor->random = x;
+    return x >> 16;
+}
+
+static unsigned char *memory_of(const struct floor *floor)
+{
+    return floor->memory + floor->n % floor->depth * floor->block;
+}
+
+static off_t random_place(struct floor *floor)
+{
+    return (off_t)(next_random(floor) % floor->n_blocks * floor->block);
+}
+
+static int run_random_read(struct floor *floor)
+{
+    return done(pread(floor->data, memory_of(floor), floor->block, random_place(floor)));
+}
+
+static int run_random_write(struct floor *floor)
+{
+    return done(pwrite(floor->data, memory_of(floor), floor->block, random_place(floor)));
+}
+
+static const struct iovec *pieces_of(const struct floor *floor)
+{
+    return floor->pieces + floor->n % floor->depth * PIECES;
+}
+
+static off_t next_place(const struct floor *floor)
+{
+    return (off_t)(floor->n % floor->n_blocks * floor->block);
+}
+
+static int run_read(struct floor *floor)
+{
+    return done(
+        preadv(floor->data, pieces_of(floor), (int)(floor->block / PAGE), next_place(floor)));
+}
+
+static int run_write(struct floor *floor)
+{
+    return done(
+        pwritev(floor->data, pieces_of(floor), (int)(floor->block / PAGE), next_place(floor)));
+}
+
+static int open_listing(struct floor *floor)
+{
+    if (floor->list >= 0)
+        close(floor->list);
+    floor->list = openat(floor->root, SHARE_DIR_ENTRY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return floor->list < 0 ? -errno : 0;
+}
+
+/* Entries as many as a call brings; at the end the directory is opened anew. */
+static int run_listing(struct floor *floor)
+{
+    union {
+        struct dirent64 entry;
+        char bytes[32 * KIB];
+    } buffer;
+    long got = syscall(SYS_getdents64, floor->list, &buffer, (size_t)floor->block);
+    int n = 0;
+
+    if (got < 0)
+        return -errno;
+    if (got == 0)
+        return open_listing(floor);
+    for (long at = 0; at < got; n++) {
+        const struct dirent64 *entry = (const void *)(buffer.bytes + at);
+        struct stat st;
+
+        if (fstatat(floor->list, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+        at += entry->d_reclen;
+    }
+    return n;
+}
+
+/* The entries of one READDIRPLUS of 4 KiB. */
+static int run_short_listing(struct floor *floor)
+{
+    uint64_t block = floor->block;
+    int n;
+
+    floor->block = MIX_ENTRIES * 32;
+    n = run_listing(floor);
+    floor->block = block;
+    return n < 0 ? n : 1;
+}
+
+static int run_mixed(struct floor *floor)
+{
+    switch (mix_kind(floor->n)) {
+    case MIX_GETATTR:
+        return run_getattr(floor);
+    case MIX_LOOKUP:
+        return run_lookup(floor);
+    case MIX_SMALL_FILE:
+        return run_small_file(floor);
+    case MIX_WRITE:
+        return run_random_write(floor);
+    case MIX_LISTING:
+        return run_short_listing(floor);
+    }
+    return -EINVAL;
+}
+
+static const struct work works[] = {
+    {.name = "getattr", .run = run_getattr},
+    {.name = "lookup", .run = run_lookup},
+    {.name = "lookup-cold", .run = run_lookup},
+    {.name = "lookup-miss", .run = run_miss},
+    {.name = "open", .run = run_open},
+    {.name = "small-file", .run = run_small_file},
+    {.name = "create", .run = run_create},
+    {.name = "create-user", .run = run_create},
+    {.name = "mknod", .run = run_mknod},
+    {.name = "statfs", .run = run_statfs},
+    {.name = "randread", .run = run_random_read, .block = 4 * KIB},
+    {.name = "randwrite", .run = run_random_write, .block = 4 * KIB, .writes = true},
+    {.name = "seqread-128k", .run = run_read, .block = 128 * KIB},
+    {.name = "seqwrite-128k", .run = run_write, .block = 128 * KIB, .writes = true},
+    {.name = "seqread", .run = run_read, .block = MIB},
+    {.name = "seqwrite", .run = run_write, .block = MIB, .writes = true},
+    {.name = "readdirplus", .run = run_listing, .block = 4 * KIB},
+    {.name = "readdirplus-32k", .run = run_listing, .block = 32 * KIB},
+    {.name = "readdirplus-cold", .run = run_listing, .block = 4 * KIB},
+    {.name = "mixed", .run = run_mixed, .block = 4 * KIB, .writes = true},
+};
+
+static int open_files(struct floor *floor, const char *share, const struct work *work)
+{
+    struct stat st;
+
+    floor->root = open(share, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    floor->files = openat(floor->root, SHARE_DIR_FILES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    floor->scratch = openat(floor->root, SHARE_DIR_SPACE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    floor->data = openat(floor->root, work->writes ? SHARE_SINK : SHARE_DATA, O_RDWR | O_CLOEXEC);
+    floor->list = -1;
+    if (floor->files < 0 || floor->scratch < 0 || floor->data < 0 || fstat(floor->data, &st) < 0)
+        return -errno;
+    for (unsigned int i = 0; i < SHARE_FILES; i++) {
+        share_file_name(floor->names[i], i);
+        snprintf(floor->missing[i], SHARE_NAME_SIZE, "m%04u", i);
+        floor->fds[i] = openat(floor->files, floor->names[i], O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (floor->fds[i] < 0)
+            return -errno;
+    }
+    floor->block = work->block ? work->block : 4 * KIB;
+    floor->n_blocks = (uint64_t)st.st_size / floor->block;
+    if (!floor->n_blocks)
+        return -EINVAL;
+    return open_listing(floor);
+}
+
+/* Pages of a block are not neighbours in order, as viofs-bench swaps them. */
+static int make_memory(struct floor *floor)
+{
+    size_t size = floor->block * floor->depth;
+    int fd = memfd_create("viofs-floor", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        return -errno;
+    floor->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    close(fd);
+    floor->pieces = calloc((size_t)floor->depth * PIECES, sizeof(*floor->pieces));
+    if (floor->memory == MAP_FAILED || !floor->pieces)
+        return -ENOMEM;
+    for (size_t i = 0; i < floor->depth; i++)
+        for (size_t page = 0; page < floor->block / PAGE; page++)
+            floor->pieces[i * PIECES + page] = (struct iovec){
+                .iov_base =
+                    floor->memory + i * floor->block + (page ^ (floor->block > PAGE)) * PAGE,
+                .iov_len = PAGE,
+            };
+    return 0;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec ts;
+
+    clock_gettime(clock, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static int run_for(struct floor *floor, const struct work *work, double seconds,
+                   uint64_t *ret_units)
+{
+    uint64_t end = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9);
+    uint64_t units = 0;
+
+    do {
+        for (unsigned int i = 0; i < LOOK_EVERY; i++) {
+            int r = work->run(floor);
+
+            if (r < 0)
+                return r;
+            units += (unsigned int)r;
+            floor->n++;
+        }
+    } while (clock_ns(CLOCK_MONOTONIC) < end);
+    *ret_units = units;
+    return 0;
+}
+
+static int measure(struct floor *floor, const struct work *work, double seconds)
+{
+    uint64_t units, start, cpu;
+    int r = run_for(floor, work, seconds / 8, &units);
+
+    start = clock_ns(CLOCK_MONOTONIC);
+    cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    if (r == 0)
+        r = run_for(floor, work, seconds, &units);
+    if (r < 0)
+        return r;
+    cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    start = clock_ns(CLOCK_MONOTONIC) - start;
+    printf("{\"workload\": \"%s\", \"depth\": %u, \"ops\": %llu, \"rate\": %.3f, "
+           "\"daemon_cpu_us\": %.4f, \"other_cpu_share\": %.3f}\n",
+           work->name, floor->depth, (unsigned long long)units, (double)units * 1e9 / (double)start,
+           (double)cpu / 1e3 / (double)units, (double)(start - cpu) / (double)start);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct floor floor = {.random = 0x9e3779b97f4a7c15ull};
+    const struct work *work = NULL;
+    double seconds;
+    int r;
+
+    if (argc != 5) {
+        fprintf(stderr, "usage: viofs-floor SHARE WORKLOAD DEPTH SECONDS\n");
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
+        if (strcmp(works[i].name, argv[2]) == 0)
+            work = &works[i];
+    floor.depth = (unsigned int)atoi(argv[3]);
+    seconds = strtod(argv[4], NULL);
+    if (!work || !floor.depth || floor.depth > KIB || !(seconds > 0)) {
+        fprintf(stderr, "viofs-floor: no such workload, or not a number above zero\n");
+        return 2;
+    }
+    r = open_files(&floor, argv[1], work);
+    if (r == 0)
+        r = make_memory(&floor);
+    if (r == 0)
+        r = measure(&floor, work, seconds);
+    if (r < 0)
+        fprintf(stderr, "viofs-floor: %s: %s\n", work->name, strerror(-r));
+    return r < 0 ? 1 : 0;
+}
