@@ -3,7 +3,9 @@
 import contextlib
 import os
 import subprocess
+import time
 
+UMOUNT_SECONDS = 5
 TMPFS_SIZE = "4g"
 IMAGE_BYTES = 2 << 30
 
@@ -14,6 +16,17 @@ def _run(*command):
         raise SystemExit(f"compare: {' '.join(command)}: {done.stderr.strip()}")
 
 
+def _umount(folder):
+    """A loop device lets go a moment later; a mount namespace that somebody made meanwhile, and
+    that holds a copy of our mounts, when it ends."""
+    end = time.monotonic() + UMOUNT_SECONDS
+    while subprocess.run(["umount", folder], capture_output=True, check=False).returncode:
+        if time.monotonic() > end:
+            _run("umount", "--lazy", folder)
+            return
+        time.sleep(0.1)
+
+
 @contextlib.contextmanager
 def _tmpfs(folder):
     os.mkdir(folder)
@@ -21,7 +34,7 @@ def _tmpfs(folder):
     try:
         yield folder
     finally:
-        _run("umount", folder)
+        _umount(folder)
 
 
 @contextlib.contextmanager
@@ -39,7 +52,7 @@ def _ext4(scratch):
         try:
             yield share
         finally:
-            _run("umount", share)
+            _umount(share)
 
 
 def mounted(kind, scratch):
