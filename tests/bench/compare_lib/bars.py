@@ -13,10 +13,13 @@ LARGE = ("seqread", "seqwrite")
 AGAINST_PEERS = {
     "32": [("rate", "min", 1.5)],
     "1": [("daemon_cpu_us", "max", 0.7)],
-    "1c": [("rate", "min", 1.2), ("p99_us", "max", 1.0)],
+    # With one CPU for both the rate is what is left of it: the third says the same without the noise
+    # that other programs make.
+    "1c": [("rate", "min", 1.2), ("p99_us", "max", 1.0), ("both_cpu_us", "max", 1 / 1.2)],
     "1p": [("rate", "min", 3.0)],
 }
-NAMES = {"rate": "rate", "daemon_cpu_us": "CPU", "p99_us": "p99"}
+NAMES = {"rate": "rate", "daemon_cpu_us": "CPU", "p99_us": "p99",
+         "both_cpu_us": "CPU and client's"}
 # A client that is so busy is what limits the rate.
 CLIENT_LIMITS = 0.90
 
@@ -39,7 +42,7 @@ class Bar:
         return self.missed is not None and self.missed > slack
 
     def line(self, slack):
-        return (f"{self.key[0]:<17}{self.key[1]:>3}  {self.what:<22}{self.value:>9.2f}"
+        return (f"{self.key[0]:<17}{self.key[1]:>3}  {self.what:<42}{self.value:>9.2f}"
                 f"{self.limit:>9.2f}  {self.verdict(slack)}")
 
 
@@ -57,7 +60,7 @@ def _against_floor(key, runs):
     if not pairs:
         return []
     over = statistics.median(mine / limit for mine, limit in pairs) - 1
-    return [Bar(key, "CPU us, at most", statistics.median(mine for mine, _ in pairs),
+    return [Bar(key, "CPU us, from the floor, at most", statistics.median(mine for mine, _ in pairs),
                 statistics.median(limit for _, limit in pairs), over)]
 
 
@@ -77,6 +80,6 @@ def all_bars(results):
             busy = statistics.median(run["client_busy"] for run in runs[OURS])
             if missed > 0 and figure == "rate" and key[1] == "32" and busy >= CLIENT_LIMITS:
                 missed = None
-            bars.append(Bar(key, f"{NAMES[figure]} of best peer's, "
+            bars.append(Bar(key, f"{NAMES[figure]}, of the best peer's, "
                             f"at {'least' if way == 'min' else 'most'}", ratio, limit, missed))
     return bars

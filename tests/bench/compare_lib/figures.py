@@ -35,6 +35,7 @@ class Results:
         self.failures = []
 
     def add(self, name, workload, depth, run):
+        run["both_cpu_us"] = run["daemon_cpu_us"] + run.get("client_cpu_us", 0)
         self.runs.setdefault((workload, depth), {}).setdefault(name, []).append(run)
 
     def add_failure(self, name, workload, depth, text):
@@ -150,7 +151,7 @@ class Results:
         if not judged:
             return []
         missed = sum(bar.is_missed(slack) for bar in judged)
-        return [f"{'bar':<17}{'dep':>3}  {'':<22}{'is':>9}{'limit':>9}",
+        return [f"{'bar':<17}{'dep':>3}  {'':<42}{'is':>9}{'limit':>9}",
                 *(bar.line(slack) for bar in judged),
                 f"{len(judged)} bars, {missed} missed", ""]
 
