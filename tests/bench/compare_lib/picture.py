@@ -2,6 +2,7 @@
 """Results for people: a picture (SVG) and the table of README.md, both of CPU time at depth 32."""
 import os
 import re
+import time
 
 import bars
 import figures
@@ -10,6 +11,10 @@ SETTING = "32"
 COLOURS = {"floor": "#9aa0a6", "viofsd": "#1f77b4", "rust": "#c0504d", "c": "#e8a33d"}
 OTHER_COLOUR = "#7b6ca8"
 LABELS = {"floor": "bare host calls", "rust": "Rust virtiofsd", "c": "C virtiofsd"}
+
+PICTURE = "contrib/speed.svg"
+BEGIN = "<!-- What follows is written by tests/bench/compare --publish -->\n"
+END = "<!-- Until here -->\n"
 
 COLUMNS = 2
 COLUMN_WIDTH, LABEL_WIDTH, BAR_WIDTH = 480, 120, 270
@@ -64,9 +69,9 @@ def _svg(results, names):
     pitch = len(names) * BAR_HEIGHT + GROUP_GAP
     width, height = COLUMNS * COLUMN_WIDTH, HEAD + per_column * pitch + 30
     machine = results.machine
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+    parts = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->",
+             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
              f'viewBox="0 0 {width} {height}">',
-             "<!-- SPDX-License-Identifier: BSD-3-Clause -->",
              f'<rect width="{width}" height="{height}" fill="white"/>',
              _text(16, 26, "CPU time of the daemon, microseconds per operation (readdirplus: per "
                    "entry)", 16, weight="bold"),
@@ -109,10 +114,42 @@ def _table(results, names):
     return "\n".join(lines) + "\n"
 
 
+def _section(results, names):
+    """What README.md says between the marks."""
+    machine = results.machine
+    day = time.strptime(machine["date"][:10], "%Y-%m-%d")
+    return (f"On {machine['fs']}, with default options, one queue, client and daemon pinned to a core "
+            f"each ({machine['cpu']},\n{machine['cpus_online']} CPUs, Linux "
+            f"{machine['kernel'].split('-')[0]}, {day.tm_mday} {time.strftime('%B %Y', day)}), medians "
+            f"of {machine['rounds']} interleaved runs of {machine['seconds']:g} s. Microseconds of CPU "
+            f"time\nfor each operation (for `readdirplus` each entry) at depth {SETTING}, and ratios to "
+            "the peer that is hardest to beat:\n\n"
+            f"![CPU time of the daemons beside the bare host calls]({PICTURE})\n\n"
+            + _table(results, names))
+
+
+def _has_figures(results, names):
+    return any(values for _, values in _cpu(results, names))
+
+
 def write(folder, results, names):
     """results.svg and results.md in FOLDER, of what was measured at SETTING; nothing without."""
-    if not any(values for _, values in _cpu(results, names)):
+    if not _has_figures(results, names):
         return
     for name, text in (("results.svg", _svg(results, names)), ("results.md", _table(results, names))):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
             f.write(text)
+
+
+def publish(tree, results, names):
+    """README.md of TREE and its picture show what was measured."""
+    path = os.path.join(tree, "README.md")
+    with open(path, encoding="utf-8") as f:
+        before, found, rest = f.read().partition(BEGIN)
+    _, found_end, after = rest.partition(END)
+    if not found or not found_end or not _has_figures(results, names):
+        raise SystemExit(f"compare: nothing to publish, or no place for it in {path}")
+    with open(os.path.join(tree, PICTURE), "w", encoding="utf-8") as f:
+        f.write(_svg(results, names))
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(before + BEGIN + _section(results, names) + END + after)
