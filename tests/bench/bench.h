@@ -39,6 +39,7 @@ struct bench_options {
     bool count;    /* in lockstep: the daemon's system calls */
     unsigned int files; /* of SHARE_FILES, how many are used in turn */
     bool few_entries;   /* list SHARE_FEW entries, not SHARE_ENTRIES */
+    uint64_t think_ns;  /* pause before each operation, busy, not in its latency */
     pid_t pid;          /* daemon to account for, 0: none */
     uint64_t data_size;
     int cpu; /* to run on, -1: any */

@@ -183,6 +183,10 @@ static void kick(struct bench *bench)
 
 static int begin(struct bench *bench, struct bench_slot *slot)
 {
+    uint64_t until = bench->batch_ns + bench->options->think_ns;
+
+    while (bench->batch_ns < until)
+        bench->batch_ns = now_ns();
     slot->step = 0;
     slot->start_ns = bench->batch_ns;
     slot->n++;

@@ -35,6 +35,7 @@ static const char usage_text[] =
     "  --pid PID        the daemon, or the top of its processes, to account for\n"
     "  --cpu N          run on this CPU only\n"
     "  --spin           never sleep, and ask for no notification\n"
+    "  --think-us N     pause, without sleeping, before each operation (0)\n"
     "  --files N        how many of the 1,000 small files are used in turn (1000)\n"
     "  --lockstep       with --ops and --pid: send as many requests as there are operations in\n"
     "                   flight, wait until the daemon sleeps, take the replies, and so on;\n"
@@ -78,6 +79,7 @@ enum {
     OPT_PID,
     OPT_CPU,
     OPT_FILES,
+    OPT_THINK,
     OPT_END
 };
 
@@ -94,6 +96,7 @@ static const struct {
     [OPT_PID - OPT_FIRST] = {1, 1 << 30},
     [OPT_CPU - OPT_FIRST] = {0, CPU_SETSIZE - 1},
     [OPT_FILES - OPT_FIRST] = {1, SHARE_FILES},
+    [OPT_THINK - OPT_FIRST] = {0, 1e6},
 };
 
 static void set_number(struct bench_options *options, int opt, double value)
@@ -129,6 +132,9 @@ static void set_number(struct bench_options *options, int opt, double value)
     case OPT_FILES:
         options->files = (unsigned int)value;
         break;
+    case OPT_THINK:
+        options->think_ns = (uint64_t)(value * 1e3);
+        break;
     }
 }
 
@@ -152,6 +158,7 @@ static int parse(int argc, char **argv, struct command *command)
         {"pid", required_argument, NULL, OPT_PID},
         {"cpu", required_argument, NULL, OPT_CPU},
         {"files", required_argument, NULL, OPT_FILES},
+        {"think-us", required_argument, NULL, OPT_THINK},
         {"lockstep", no_argument, NULL, 'k'},
         {"count", no_argument, NULL, 'c'},
         {NULL, 0, NULL, 0},

@@ -10,6 +10,8 @@ import time
 TREE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 START_SECONDS = 10
 STOP_SECONDS = 10
+# Of a client that looks at the ring: enough for a daemon to go to sleep, if it does not look, too.
+THINK_US = 20
 UNSEALED = ["--sandbox=none", "--seccomp=none"]
 
 
@@ -152,6 +154,7 @@ class Client:
         if self.arguments.spin or setting.poll:
             options.append("--spin")
         if setting.poll:
+            options += ["--think-us", str(THINK_US)]
             daemon = daemon.variant(daemon.polling)
         with _Running(self, daemon, []) as running:
             return self._bench(running, workload, setting.depth,
