@@ -199,12 +199,17 @@ void queue_announce(struct queue *queue)
         signal_event(queue->call_fd, queue->call_fd_nonblocking);
 }
 
+int64_t queue_ns_between(const struct timespec *start, const struct timespec *end)
+{
+    return (end->tv_sec - start->tv_sec) * INT64_C(1000000000) + end->tv_nsec - start->tv_nsec;
+}
+
 int64_t queue_ns_since(const struct timespec *start)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
+    return queue_ns_between(start, &now);
 }
 
 bool queue_is_late(const struct queue *queue)

@@ -134,6 +134,9 @@ struct queue {
     unsigned threads_alive;
     atomic_uint pop_wanted; /* so many threads wait for pop_lock */
 
+    struct timespec woken; /* the leader, by the last kick. Written with pop_lock held */
+    bool busy;             /* and soon after the one before */
+
     /* For the watch. Written with pop_lock held. */
     atomic_uint steps;         /* chains taken, sleeps ended */
     atomic_bool asleep;        /* the leader waits for a kick */
@@ -229,6 +232,7 @@ static inline void queue_step(struct queue *queue)
  */
 bool queue_drain_kick(struct queue *queue);
 
+int64_t queue_ns_between(const struct timespec *start, const struct timespec *end);
 int64_t queue_ns_since(const struct timespec *start);
 
 #endif

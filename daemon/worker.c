@@ -15,6 +15,10 @@
 /* Looks at the ring between two looks at the clock: about a microsecond. */
 #define POLL_LOOKS       32
 
+/* How long FORGETs gather, and how soon after the last one a kick must come for that. */
+#define HIPRIO_NAP_MS    1
+#define BUSY_NS          (2 * 1000000)
+
 /* How long a request that was interrupted for the sake of another queue is left alone. */
 #define RESTART_PAUSE_MS 1
 
@@ -109,16 +113,17 @@ static struct fuse_deferral *defer_request(void *argument, const struct iovec *p
 }
 
 /*
- * Sleeps until a kick or a wake-up. The leader calls, no lock held. Returns true on a kick.
+ * Sleeps until a kick or a wake-up, or the timeout (milliseconds, -1: none). The leader calls, no
+ * lock held. Returns true on a kick.
  *
  * An eventfd is watched edge-triggered and never read while the ring runs: each kick wakes,
  * whatever has gathered in the counter. That saves a system call per sleep.
  */
-static bool sleep_for_kick(struct queue *queue)
+static bool sleep_for_kick(struct queue *queue, int timeout_ms)
 {
     struct epoll_event event;
 
-    if (epoll_wait(queue->epoll_fd, &event, 1, -1) <= 0 || event.data.fd != queue->kick_fd)
+    if (epoll_wait(queue->epoll_fd, &event, 1, timeout_ms) <= 0 || event.data.fd != queue->kick_fd)
         return false;
     if (queue->kick_counts || queue_drain_kick(queue))
         return true;
@@ -148,6 +153,31 @@ static bool poll_ring(struct queue *queue)
     return false;
 }
 
+/* The same with pop_lock held, which is let go of meanwhile. */
+static bool sleep_as_leader(struct queue *queue, int timeout_ms)
+{
+    atomic_store(&queue->asleep, true);
+    pthread_mutex_unlock(&queue->pop_lock);
+    bool kicked = sleep_for_kick(queue, timeout_ms);
+    queue_lock_pop(queue);
+    queue_step(queue);
+    atomic_store(&queue->asleep, false);
+    return kicked;
+}
+
+/*
+ * The hiprio queue, by which FORGETs come one by one and often: nobody waits for them, and waking a
+ * thread costs ten times as much as a FORGET. So when it is busy, its thread lets some of them
+ * gather. Returns true when the ring has something.
+ */
+static bool let_gather(struct queue *queue)
+{
+    if (queue->index != 0 || !queue->busy)
+        return false;
+    sleep_as_leader(queue, HIPRIO_NAP_MS);
+    return virtq_has_more(&queue->virtq);
+}
+
 /*
  * Waits for work as the leader. Called and left with pop_lock held, which is dropped while
  * sleeping. Returns when the ring may have something, or the queue stops.
@@ -158,19 +188,17 @@ static void wait_for_work(struct queue *queue)
     queue_announce(queue);
     pthread_mutex_unlock(&queue->push_lock);
 
-    bool looks_again = queue->kicked && poll_ring(queue);
+    bool looks_again = queue->kicked && (poll_ring(queue) || let_gather(queue));
     if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
         if (atomic_load(&queue->pop_wanted))
             queue_let_in(queue);
         return;
     }
 
-    atomic_store(&queue->asleep, true);
-    pthread_mutex_unlock(&queue->pop_lock);
-    bool kicked = sleep_for_kick(queue);
-    queue_lock_pop(queue);
-    queue_step(queue);
-    atomic_store(&queue->asleep, false);
+    bool kicked = sleep_as_leader(queue, -1);
+    struct timespec woken_before = queue->woken;
+    clock_gettime(CLOCK_MONOTONIC, &queue->woken);
+    queue->busy = queue_ns_between(&woken_before, &queue->woken) < BUSY_NS;
     if (kicked)
         queue->kicked = true;
 }
