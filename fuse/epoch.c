@@ -97,8 +97,51 @@ void epoch_enter(struct epochs *epochs, struct epoch_slot *slot)
     atomic_thread_fence(memory_order_seq_cst);
 }
 
+/* In a slot that has no more room: it may use anything. */
+#define USES_ANY UINT32_MAX
+
+void epoch_use(struct epoch_slot *slot, uint32_t n)
+{
+    unsigned i = 0;
+    while (i < EPOCH_USES_MAX && atomic_load_explicit(&slot->uses[i], memory_order_relaxed))
+        i++;
+    if (i == EPOCH_USES_MAX) {
+        i--;
+        n = USES_ANY;
+    }
+    /* With full order: it is visible before the thing is looked at again. */
+    atomic_store(&slot->uses[i], n);
+}
+
+bool epoch_is_used(struct epochs *epochs, uint32_t n, const struct epoch_slot *own)
+{
+    unsigned high = atomic_load(&epochs->slots_high);
+    for (unsigned i = 0; i < high; i++) {
+        if (&epochs->slots[i] == own)
+            continue;
+        for (unsigned j = 0; j < EPOCH_USES_MAX; j++) {
+            uint32_t used = atomic_load(&epochs->slots[i].uses[j]);
+            if (used == n || used == USES_ANY)
+                return true;
+            if (used == 0)
+                break;
+        }
+    }
+    return false;
+}
+
+static void use_nothing(struct epoch_slot *slot)
+{
+    for (unsigned i = 0; i < EPOCH_USES_MAX; i++) {
+        if (atomic_load_explicit(&slot->uses[i], memory_order_relaxed) == 0)
+            break;
+        atomic_store_explicit(&slot->uses[i], 0, memory_order_release);
+    }
+}
+
 void epoch_leave(struct epochs *epochs, struct epoch_slot *slot)
 {
+    use_nothing(slot);
     atomic_store_explicit(&slot->inside, 0, memory_order_release);
     /*
      * The barrier pairs with the one in epoch_retire(): of a thread that leaves and one that

@@ -22,13 +22,18 @@
 #define VIOFS_EPOCH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct epochs;
 
+#define EPOCH_USES_MAX 4
+
 struct epoch_slot {
     _Alignas(64) _Atomic uint64_t inside; /* the epoch announced; 0: outside */
     atomic_bool taken;
+    /* What the thread says it uses, 0 behind the last one. Written by itself only. */
+    _Atomic uint32_t uses[EPOCH_USES_MAX];
 };
 
 /* How a retired thing is released: by function, with the argument given at retirement. */
@@ -45,6 +50,18 @@ void epoch_enter(struct epochs *epochs, struct epoch_slot *slot);
 
 /* Leaves, and releases what may be released by now. */
 void epoch_leave(struct epochs *epochs, struct epoch_slot *slot);
+
+/*
+ * A shorter way, for what is often given up (open files) while some thread may be stuck in its
+ * epoch: whoever is about to use thing number n announces it and then makes sure that it is still
+ * there. Until the thread leaves its epoch, epoch_is_used(n) is true. own (NULL: none) is the slot
+ * of a caller who has no more use for n itself.
+ *
+ * Whoever has made n impossible to find and then is told that nobody uses it may release it at
+ * once; else it retires it. n is not 0.
+ */
+void epoch_use(struct epoch_slot *slot, uint32_t n);
+bool epoch_is_used(struct epochs *epochs, uint32_t n, const struct epoch_slot *own);
 
 /*
  * Retires a thing that can no longer be found. When there is no memory to note it, the thing is

@@ -52,7 +52,7 @@ static struct handle *slot_take(struct handle_table *table)
     return handle;
 }
 
-/* Epoch release: no request uses the handle any more. */
+/* Nobody uses the handle any more. As of epoch_release. */
 static void slot_release(void *context, uint64_t index)
 {
     struct handle_table *table = context;
@@ -88,28 +88,46 @@ int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32
     return 0;
 }
 
-int handle_get(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid,
-               struct handle **ret_handle)
+/* The handle of fh, or NULL. Anybody may close it at any moment. */
+static struct handle *find(struct handle_table *table, enum handle_kind kind, uint64_t fh,
+                           uint64_t nodeid)
 {
     uint32_t index = (uint32_t)fh;
     uint32_t generation = (uint32_t)(fh >> 32);
     if (generation == 0 || index >= atomic_load_explicit(&table->high, memory_order_acquire))
-        return -EBADF;
+        return NULL;
     struct handle *handle = &table->slab[index];
     if (atomic_load_explicit(&handle->generation, memory_order_acquire) != generation ||
         handle->kind != kind || handle->nodeid != nodeid)
+        return NULL;
+    return handle;
+}
+
+/* Makes it last until the request ends. Returns false when it was closed a moment ago. */
+static bool hold(struct fuse_thread *thread, const struct handle *handle, uint32_t generation)
+{
+    epoch_use(thread->epoch, (uint32_t)(handle - thread->server->handles->slab));
+    return atomic_load(&handle->generation) == generation;
+}
+
+int handle_get(struct fuse_thread *thread, enum handle_kind kind, uint64_t fh, uint64_t nodeid,
+               struct handle **ret_handle)
+{
+    struct handle *handle = find(thread->server->handles, kind, fh, nodeid);
+    if (!handle || !hold(thread, handle, (uint32_t)(fh >> 32)))
         return -EBADF;
     *ret_handle = handle;
     return 0;
 }
 
-int handle_of_node(struct handle_table *table, uint64_t nodeid, int *ret_fd)
+int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd)
 {
+    struct handle_table *table = thread->server->handles;
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
     for (uint32_t index = 1; index < high; index++) {
         const struct handle *handle = &table->slab[index];
-        if (atomic_load_explicit(&handle->generation, memory_order_acquire) != 0 &&
-            handle->nodeid == nodeid) {
+        uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
+        if (generation != 0 && handle->nodeid == nodeid && hold(thread, handle, generation)) {
             *ret_fd = handle->fd;
             return 0;
         }
@@ -118,24 +136,30 @@ int handle_of_node(struct handle_table *table, uint64_t nodeid, int *ret_fd)
 }
 
 /* Closes an open handle; of several threads that try, one does. */
-static int release(struct handle_table *table, struct handle *handle, uint32_t generation)
+static int release(struct handle_table *table, struct handle *handle, uint32_t generation,
+                   const struct epoch_slot *own)
 {
+    struct epochs *epochs = table->server->epochs;
+    uint32_t index = (uint32_t)(handle - table->slab);
     if (!atomic_compare_exchange_strong(&handle->generation, &generation, 0))
         return -EBADF;
-    epoch_retire(table->server->epochs, slot_release, table, (uint64_t)(handle - table->slab));
+    if (epoch_is_used(epochs, index, own))
+        epoch_retire(epochs, slot_release, table, index);
+    else
+        slot_release(table, index);
     return 0;
 }
 
-int handle_release(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid)
+int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t fh, uint64_t nodeid)
 {
-    struct handle *handle;
-    int error = handle_get(table, kind, fh, nodeid, &handle);
-    return error ? error : release(table, handle, (uint32_t)(fh >> 32));
+    struct handle_table *table = thread->server->handles;
+    struct handle *handle = find(table, kind, fh, nodeid);
+    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread->epoch) : -EBADF;
 }
 
 void handle_drop(struct handle_table *table, uint64_t fh)
 {
-    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32));
+    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL);
 }
 
 void handle_release_all(struct handle_table *table)
@@ -145,6 +169,6 @@ void handle_release_all(struct handle_table *table)
         struct handle *handle = &table->slab[index];
         uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
         if (generation)
-            release(table, handle, generation);
+            release(table, handle, generation, NULL);
     }
 }

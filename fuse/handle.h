@@ -48,19 +48,21 @@ void handle_table_free(struct handle_table *table);
 int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32_t flags,
                uint64_t nodeid, uint64_t *ret_fh);
 
-/* Finds an open handle. Returns 0, or -EBADF when fh is not an open handle of that kind and node.
+/* Finds an open handle, which is good until the request ends. Returns 0, or -EBADF when fh is not
+ * an open handle of that kind and node.
  */
-int handle_get(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid,
+int handle_get(struct fuse_thread *thread, enum handle_kind kind, uint64_t fh, uint64_t nodeid,
                struct handle **ret_handle);
 
 /*
  * A descriptor of any open handle of that node, good until the request ends. Looks at all of them:
  * for when nothing else leads to the file any more. Returns 0 or -EBADF.
  */
-int handle_of_node(struct handle_table *table, uint64_t nodeid, int *ret_fd);
+int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd);
 
-/* Closes a handle when the last request that uses it has ended. Returns 0 or -EBADF. */
-int handle_release(struct handle_table *table, enum handle_kind kind, uint64_t fh, uint64_t nodeid);
+/* Closes a handle, now or when the last other request that uses it has ended. Returns 0 or -EBADF.
+ */
+int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t fh, uint64_t nodeid);
 
 /* The same by fh alone, for one that is no handle of the guest's. */
 void handle_drop(struct handle_table *table, uint64_t fh);

@@ -349,8 +349,7 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
         return -ESTALE; /* forgotten while we came here */
     int error = open_by_handle(thread, inode, &fd);
     /* Open files live on, whatever the host deletes or unmounts (umount -l). */
-    if (error == -ESTALE &&
-        handle_of_node(thread->server->handles, inode_id(table, inode), ret_fd) == 0)
+    if (error == -ESTALE && handle_of_node(thread, inode_id(table, inode), ret_fd) == 0)
         return 0;
     if (error == -ESTALE)
         return gone(table, inode);

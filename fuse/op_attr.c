@@ -54,7 +54,7 @@ static int attributes_fd(struct fuse_req *req, uint32_t getattr_flags, uint64_t 
     if (!(getattr_flags & FUSE_GETATTR_FH) || opens_is_none(req, fh))
         return inode_fd(req->thread, req->inode, ret_fd);
     struct handle *handle;
-    int error = handle_get(req->server->handles, HANDLE_FILE, fh, req->header.nodeid, &handle);
+    int error = handle_get(req->thread, HANDLE_FILE, fh, req->header.nodeid, &handle);
     if (!error)
         *ret_fd = handle->fd;
     return error;
@@ -217,7 +217,7 @@ int op_setattr(struct fuse_req *req)
     if (error)
         return error;
     if ((in->valid & FATTR_FH) && !opens_is_none(req, in->fh)) {
-        error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &file);
+        error = handle_get(req->thread, HANDLE_FILE, in->fh, req->header.nodeid, &file);
         if (!error)
             fd = file->fd;
     } else {

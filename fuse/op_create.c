@@ -318,7 +318,7 @@ static int open_existing(struct fuse_req *req, struct creation *creation)
         return -ESTALE;
     error = op_open_handle(req, creation->inode, in->flags, in->open_flags, &creation->fh);
     if (!error && opens_is_none(req, 0)) {
-        handle_release(req->server->handles, HANDLE_FILE, creation->fh,
+        handle_release(req->thread, HANDLE_FILE, creation->fh,
                        inode_id(req->server->inodes, creation->inode));
         creation->fh = 0;
     }
@@ -330,7 +330,7 @@ static int open_existing(struct fuse_req *req, struct creation *creation)
     if (!error)
         error = host_stat_fd(fd, &creation->attributes);
     if (error)
-        handle_release(req->server->handles, HANDLE_FILE, creation->fh,
+        handle_release(req->thread, HANDLE_FILE, creation->fh,
                        inode_id(req->server->inodes, creation->inode));
     return error;
 }
@@ -373,19 +373,18 @@ static int reply_creation(struct fuse_req *req, struct creation *creation)
     if (!error)
         error = req_reply(req, out);
     if (error)
-        handle_release(server->handles, HANDLE_FILE, creation->fh, nodeid);
+        handle_release(req->thread, HANDLE_FILE, creation->fh, nodeid);
     return error;
 }
 
 static int reply_nameless(struct fuse_req *req, struct creation *creation)
 {
-    struct handle_table *handles = req->server->handles;
     uint64_t nodeid = inode_id(req->server->inodes, creation->inode);
     struct handle *handle;
     int fd = creation->fd;
     int error = 0;
     if (fd < 0) {
-        error = handle_get(handles, HANDLE_FILE, creation->fh, nodeid, &handle);
+        error = handle_get(req->thread, HANDLE_FILE, creation->fh, nodeid, &handle);
         if (!error)
             fd = handle->fd;
     }
@@ -393,7 +392,7 @@ static int reply_nameless(struct fuse_req *req, struct creation *creation)
         error = inode_hold(req->thread, creation->inode, fd);
     if (!error)
         return reply_creation(req, creation);
-    handle_release(handles, HANDLE_FILE, creation->fh, nodeid);
+    handle_release(req->thread, HANDLE_FILE, creation->fh, nodeid);
     return error;
 }
 

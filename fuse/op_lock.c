@@ -32,7 +32,7 @@ static int take(struct fuse_req *req, struct lock_request *ret_wanted, struct ha
         .flock = flock,
         .lock = {(int64_t)in->lk.start, (int64_t)in->lk.end, (int)in->lk.type},
     };
-    return handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, ret_handle);
+    return handle_get(req->thread, HANDLE_FILE, in->fh, req->header.nodeid, ret_handle);
 }
 
 int op_getlk(struct fuse_req *req)

@@ -96,7 +96,7 @@ static int reply_handle(struct fuse_req *req, enum handle_kind kind, uint64_t fh
     struct fuse_open_out out = {.fh = fh, .open_flags = flags};
     int error = req_reply(req, out);
     if (error)
-        handle_release(req->server->handles, kind, fh, req->header.nodeid);
+        handle_release(req->thread, kind, fh, req->header.nodeid);
     return error;
 }
 
@@ -160,18 +160,17 @@ int op_release(struct fuse_req *req)
     }
     const struct fuse_release_in *in = &req->args.release;
     struct handle *handle;
-    int error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
+    int error = handle_get(req->thread, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
     if (error)
         return error;
     locks_release(req->server->locks, handle, in->fh,
                   in->release_flags & FUSE_RELEASE_FLOCK_UNLOCK);
-    return handle_release(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid);
+    return handle_release(req->thread, HANDLE_FILE, in->fh, req->header.nodeid);
 }
 
 int op_releasedir(struct fuse_req *req)
 {
-    return handle_release(req->server->handles, HANDLE_DIR, req->args.release.fh,
-                          req->header.nodeid);
+    return handle_release(req->thread, HANDLE_DIR, req->args.release.fh, req->header.nodeid);
 }
 
 /*
@@ -185,7 +184,7 @@ int op_flush(struct fuse_req *req)
     if (opens_is_none(req, in->fh))
         return -ENOSYS;
     struct handle *handle;
-    int error = handle_get(req->server->handles, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
+    int error = handle_get(req->thread, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
     if (!error)
         error = dax_before(req->thread, req->inode, 0);
     if (error != -REQ_STOPPED)

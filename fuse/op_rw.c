@@ -35,7 +35,7 @@ static int get_file(struct fuse_req *req, uint64_t fh, uint32_t wanted, bool wri
     if (opens_is_none(req, fh))
         return opens_file(req, req->header.nodeid, fh, write, ret_fd);
     struct handle *handle;
-    int error = handle_get(req->server->handles, HANDLE_FILE, fh, req->header.nodeid, &handle);
+    int error = handle_get(req->thread, HANDLE_FILE, fh, req->header.nodeid, &handle);
     if (error)
         return error;
     *ret_fd = handle->fd;

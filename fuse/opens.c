@@ -108,13 +108,14 @@ void opens_drop(struct opens *opens, const struct inode *inode)
 }
 
 /* Finds the inode's cached handle. */
-static int find(struct opens *opens, struct inode *inode, enum handle_kind kind,
+static int find(struct fuse_thread *thread, struct inode *inode, enum handle_kind kind,
                 struct handle **ret_handle)
 {
+    struct opens *opens = thread->server->opens;
     _Atomic uint64_t *slot = &opens->words[index_of(opens, inode)];
     uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
-    if (!word || handle_get(opens->server->handles, kind, word & ~HOT,
-                            inode_id(opens->server->inodes, inode), ret_handle) < 0)
+    if (!word || handle_get(thread, kind, word & ~HOT, inode_id(opens->server->inodes, inode),
+                            ret_handle) < 0)
         return -ENOENT;
     if (!(word & HOT))
         atomic_compare_exchange_strong(slot, &word, word | HOT);
@@ -179,7 +180,7 @@ static int reader(struct fuse_req *req, struct inode *inode, enum handle_kind ki
                   struct handle **ret_handle)
 {
     struct fuse_server *server = req->server;
-    if (find(server->opens, inode, kind, ret_handle) == 0)
+    if (find(req->thread, inode, kind, ret_handle) == 0)
         return 0;
     int flags = kind == HANDLE_DIR ? O_RDONLY | O_DIRECTORY : O_RDONLY;
     uint64_t nodeid = inode_id(server->inodes, inode);
@@ -195,7 +196,7 @@ static int reader(struct fuse_req *req, struct inode *inode, enum handle_kind ki
         return error;
     }
     (void)steal_fd(&fd);
-    error = handle_get(server->handles, kind, fh, nodeid, ret_handle);
+    error = handle_get(req->thread, kind, fh, nodeid, ret_handle);
     keep(server->opens, inode, fh);
     return error;
 }
@@ -220,7 +221,7 @@ int opens_file(struct fuse_req *req, uint64_t nodeid, uint64_t fh, bool write, i
 {
     struct handle *handle;
     if (!opens_is_none(req, fh)) {
-        int error = handle_get(req->server->handles, HANDLE_FILE, fh, nodeid, &handle);
+        int error = handle_get(req->thread, HANDLE_FILE, fh, nodeid, &handle);
         if (!error)
             *ret_fd = handle->fd;
         return error;
@@ -242,7 +243,7 @@ int opens_file(struct fuse_req *req, uint64_t nodeid, uint64_t fh, bool write, i
 int opens_dir(struct fuse_req *req, uint64_t fh, struct handle **ret_handle)
 {
     if (fh != 0 || !session_has(&req->server->session, FUSE_NO_OPENDIR_SUPPORT))
-        return handle_get(req->server->handles, HANDLE_DIR, fh, req->header.nodeid, ret_handle);
+        return handle_get(req->thread, HANDLE_DIR, fh, req->header.nodeid, ret_handle);
     return S_ISDIR(req->inode->type) ? reader(req, req->inode, HANDLE_DIR, ret_handle) : -EBADF;
 }
 

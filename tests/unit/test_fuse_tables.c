@@ -480,29 +480,50 @@ static void handles_belong_to_their_node(void)
     CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
     CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &fh), 0);
     CHECK(fh != 0);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 7, &handle), 0);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 8, &handle), -EBADF);
-    CHECK_EQ(handle_get(table, HANDLE_DIR, fh, 7, &handle), -EBADF);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, (uint32_t)fh, 7, &handle), -EBADF);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, UINT64_MAX, 7, &handle), -EBADF);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, 0, 7, &handle), -EBADF);
-    CHECK_EQ(handle_release(table, HANDLE_DIR, fh, 7), -EBADF);
-
-    /* Released while a request uses it: gone for others, open for that one until it ends. */
     enter(&fixture);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 7, &handle), 0);
-    CHECK_EQ(handle_release(table, HANDLE_FILE, fh, 7), 0);
-    CHECK_EQ(handle_release(table, HANDLE_FILE, fh, 7), -EBADF);
-    CHECK(fcntl(handle->fd, F_GETFD) >= 0);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 7, &handle), 0);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 8, &handle), -EBADF);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_DIR, fh, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, (uint32_t)fh, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, UINT64_MAX, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, 0, 7, &handle), -EBADF);
+    CHECK_EQ(handle_release(fixture.thread, HANDLE_DIR, fh, 7), -EBADF);
     leave(&fixture);
+
+    /*
+     * Released while another request uses it: gone for others, open for that one until it ends.
+     * What that one does not use is closed at once.
+     */
+    struct fixture other = fixture;
+    CHECK_EQ(fuse_thread_new(fixture.server, NULL, &other.thread), 0);
+    for (unsigned used = 0; used <= EPOCH_USES_MAX + 1; used++) {
+        uint64_t more[EPOCH_USES_MAX + 2];
+        for (unsigned i = 0; i < EPOCH_USES_MAX + 2; i++) {
+            CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
+            CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 9, &more[i]), 0);
+        }
+        enter(&other);
+        for (unsigned i = 0; i < used; i++)
+            CHECK_EQ(handle_get(other.thread, HANDLE_FILE, more[i], 9, &handle), 0);
+        for (unsigned i = 0; i < EPOCH_USES_MAX + 2; i++)
+            CHECK_EQ(handle_release(fixture.thread, HANDLE_FILE, more[i], 9), 0);
+        CHECK_EQ(handle_release(fixture.thread, HANDLE_FILE, more[0], 9), -EBADF);
+        CHECK(used == 0 || fcntl(handle->fd, F_GETFD) >= 0);
+        unsigned kept = used > EPOCH_USES_MAX ? EPOCH_USES_MAX + 2 : used;
+        CHECK_EQ(open_descriptors(), descriptors + 1 + kept);
+        leave(&other);
+        CHECK_EQ(open_descriptors(), descriptors + 1);
+    }
+    fuse_thread_free(other.thread);
+    CHECK_EQ(handle_release(fixture.thread, HANDLE_FILE, fh, 7), 0);
     CHECK_EQ(open_descriptors(), descriptors);
 
     CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
     CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &again), 0);
     CHECK_EQ((uint32_t)again, (uint32_t)fh);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, fh, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 7, &handle), -EBADF);
     handle_release_all(table);
-    CHECK_EQ(handle_get(table, HANDLE_FILE, again, 7, &handle), -EBADF);
+    CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, again, 7, &handle), -EBADF);
     fixture_stop(&fixture);
 }
 
