@@ -293,7 +293,27 @@ static void add_thread(struct queue *queue)
     }
 }
 
-/* Returns true when the leader was at work since the last look. */
+void queue_got_on(struct worker *worker)
+{
+    if (worker->is_stuck)
+        fuse_thread_stuck(worker->fuse, false);
+    worker->is_stuck = false;
+}
+
+/* pop_lock held. The leader has been in one request for long: others go on. */
+static void depose(struct queue *queue)
+{
+    struct worker *worker = queue->leader;
+
+    if (!worker->is_stuck)
+        fuse_thread_stuck(worker->fuse, true);
+    worker->is_stuck = true;
+    queue->leader = NULL;
+    if (queue->followers)
+        pthread_cond_signal(&queue->role_free);
+}
+
+/* Returns true when the leader was at work since the last look, or there is none. */
 static bool watch_leader(struct queue *queue, bool all_may_wait)
 {
     bool asleep = atomic_load(&queue->asleep);
@@ -303,19 +323,15 @@ static bool watch_leader(struct queue *queue, bool all_may_wait)
     bool wanted = atomic_exchange(&queue->thread_wanted, false);
 
     queue->steps_seen = steps;
-    if (queue->worker_slots > 1 && (stuck || wanted) && !all_may_wait &&
-        pthread_mutex_trylock(&queue->pop_lock) == 0) {
-        stuck = stuck && !atomic_load(&queue->asleep) && steps == atomic_load(&queue->steps);
-        stuck = stuck && queue->leader && !queue->role_kept;
-        if (stuck && queue->followers) {
-            queue->leader = NULL;
-            pthread_cond_signal(&queue->role_free);
-        } else if (stuck || wanted) {
-            add_thread(queue);
-        }
-        pthread_mutex_unlock(&queue->pop_lock);
-    }
-    return !asleep;
+    if (queue->worker_slots == 1 || (!stuck && !wanted) || pthread_mutex_trylock(&queue->pop_lock))
+        return !asleep;
+    if (queue->leader && stuck && !queue->role_kept && !all_may_wait &&
+        steps == atomic_load(&queue->steps))
+        depose(queue);
+    if (!queue->leader)
+        add_thread(queue);
+    pthread_mutex_unlock(&queue->pop_lock);
+    return true;
 }
 
 bool queue_watch(struct queue *queue, bool all_may_wait)

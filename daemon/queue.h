@@ -74,6 +74,7 @@ struct worker {
     unsigned number; /* its slot in the queue; all but 0 are of the pool */
     pthread_t thread;
     enum worker_state state; /* pop_lock */
+    bool is_stuck;           /* pop_lock: the server was told so */
     struct fuse_thread *fuse;
     struct virtq_slot slot;
 
@@ -231,6 +232,9 @@ static inline void queue_step(struct queue *queue)
  * will never be of use again.
  */
 bool queue_drain_kick(struct queue *queue);
+
+/* For worker.c. pop_lock held: the worker has no request any more. */
+void queue_got_on(struct worker *worker);
 
 int64_t queue_ns_between(const struct timespec *start, const struct timespec *end);
 int64_t queue_ns_since(const struct timespec *start);

@@ -62,27 +62,32 @@ static void announce(struct queue *queue)
     pthread_mutex_unlock(&queue->push_lock);
 }
 
+/* The file system's hook: the running request may take long. */
+static void request_may_wait(void *argument)
+{
+    struct worker *worker = argument;
+
+    announce(worker->queue);
+}
+
 /*
- * The file system's hook: the running request is about to block. Others go on with what there is
- * to do, if they are at hand; if not, and somebody waits already, a thread is asked for, so that
- * it is at hand the next time. In the worst case the watch finds out that this one is stuck.
+ * The file system's hook: the running request is about to block. Whoever is at hand goes on with
+ * what comes meanwhile. If nobody is, a thread is asked for, which will find no leader; so will
+ * this one, if it is quicker.
  */
 static void request_may_block(void *argument)
 {
     struct worker *worker = argument;
     struct queue *queue = worker->queue;
-    bool wanted = false;
 
     announce(queue);
     if (queue->worker_slots == 1)
         return;
     queue_lock_pop(queue);
-    if (queue->leader == worker) {
-        if (queue->followers)
-            give_up_role(queue);
-        else
-            wanted = virtq_has_more(&queue->virtq);
-    }
+    bool leads = queue->leader == worker;
+    bool wanted = leads && !queue->followers;
+    if (leads)
+        give_up_role(queue);
     pthread_mutex_unlock(&queue->pop_lock);
     if (wanted && !atomic_exchange(&queue->thread_wanted, true))
         wake_watch(queue->context);
@@ -237,6 +242,7 @@ static int take_chain(struct worker *worker)
     int rc = 0;
 
     queue_lock_pop(queue);
+    queue_got_on(worker);
     while (!queue->stopping) {
         if (queue->leader && queue->leader != worker) {
             if (wait_for_role(queue))
@@ -378,7 +384,8 @@ static bool report(struct worker *worker, bool ready)
 static bool prepare(struct worker *worker)
 {
     struct queue *queue = worker->queue;
-    struct fuse_thread_hooks hooks = {.may_block = request_may_block,
+    struct fuse_thread_hooks hooks = {.may_wait = request_may_wait,
+                                      .may_block = request_may_block,
                                       .may_restart = request_may_restart,
                                       .defer = defer_request,
                                       .argument = worker};
@@ -403,6 +410,7 @@ static void leave(struct worker *worker)
     queue_lock_pop(queue);
     if (queue->leader == worker)
         give_up_role(queue);
+    queue_got_on(worker);
     worker->state = WORKER_ENDED;
     if (worker->number)
         atomic_fetch_add(&queue->context->pool_left, 1);

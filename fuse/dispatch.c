@@ -95,10 +95,35 @@ static int take_arguments(struct fuse_req *req, const struct opcode_row *row)
     return wire_in_copy(&req->in, req->thread->tail, req->tail_left);
 }
 
-void thread_may_block(struct fuse_thread *thread)
+static void call_hook(const struct fuse_thread *thread, void (*hook)(void *argument))
 {
-    if (thread->hooks.may_block)
-        thread->hooks.may_block(thread->hooks.argument);
+    if (hook)
+        hook(thread->hooks.argument);
+}
+
+/*
+ * Where some request is stuck, others are likely to be soon. With a DAX window a request may have
+ * to stay in its ring, for which its thread must lead the queue: so there they are not let go
+ * ahead.
+ */
+static bool may_get_stuck(const struct fuse_server *server, uint32_t mount)
+{
+    return atomic_load_explicit(&server->stuck_requests, memory_order_relaxed) &&
+           atomic_load_explicit(&server->stuck_in[mount], memory_order_relaxed) && !server->dax;
+}
+
+/* Finds the inode of the header's node id. */
+static int take_inode(struct fuse_req *req)
+{
+    struct fuse_thread *thread = req->thread;
+    int error = inode_get(req->server->inodes, req->header.nodeid, &req->inode);
+    if (error)
+        return error;
+    uint32_t mount = req->inode->mount;
+    atomic_store_explicit(&thread->mount, mount, memory_order_relaxed);
+    if (may_get_stuck(req->server, mount))
+        call_hook(thread, thread->hooks.may_block);
+    return 0;
 }
 
 static int run(struct fuse_req *req, const struct opcode_row *row)
@@ -106,12 +131,13 @@ static int run(struct fuse_req *req, const struct opcode_row *row)
     int error = admit(req, row);
     if (!error)
         error = take_arguments(req, row);
+    atomic_store_explicit(&req->thread->mount, NOWHERE, memory_order_relaxed);
     if (!error && !(row->flags & F_NO_NODE))
-        error = inode_get(req->server->inodes, req->header.nodeid, &req->inode);
+        error = take_inode(req);
     if (error)
         return error;
     if (row->flags & F_MAY_BLOCK)
-        thread_may_block(req->thread);
+        call_hook(req->thread, req->thread->hooks.may_wait);
     return row->handler(req);
 }
 
@@ -221,6 +247,7 @@ int req_step_out(struct fuse_req *req, int *const fds[], unsigned count)
     }
     req->inode = NULL;
     epoch_leave(req->server->epochs, thread->epoch);
+    call_hook(thread, thread->hooks.may_block);
     return 0;
 }
 

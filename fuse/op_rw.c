@@ -78,7 +78,6 @@ static int read_file(struct fuse_req *req, int fd, struct handle *handle, struct
     if (error == -EOPNOTSUPP) {
         ask_no_more(req, handle);
     } else if (error == -EAGAIN) {
-        thread_may_block(req->thread);
         error = req_step_out(req, (int *[]){&fd}, 1);
         if (error)
             return error;

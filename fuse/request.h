@@ -111,9 +111,9 @@ int req_extensions(struct fuse_req *req, struct wire_ext *ret_ext);
 /*
  * Before a host call that may take long. What requests of other threads give up meanwhile, closed
  * files above all, cannot be released while a thread is inside its epoch: so this request leaves
- * it, and afterwards uses nothing that it has found in the tables. Each of the count descriptors
- * is replaced by one of the request's own, closed when it ends. Returns 0, or the errno of the
- * host with all as before.
+ * it, and afterwards uses nothing that it has found in the tables; and its queue goes on. Each of
+ * the count descriptors is replaced by one of the request's own, closed when it ends. Returns 0, or
+ * the errno of the host with all as before.
  */
 int req_step_out(struct fuse_req *req, int *const fds[], unsigned count);
 

@@ -184,6 +184,8 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
     if (!thread)
         return -ENOMEM;
     thread->server = server;
+    thread->mount = NOWHERE;
+    thread->stuck_in = NOWHERE;
     pthread_mutex_init(&thread->unopened.position_lock, NULL);
     if (hooks)
         thread->hooks = *hooks;
@@ -214,6 +216,20 @@ void fuse_thread_free(struct fuse_thread *thread)
     free(thread->tail);
     free(thread->buffer);
     free(thread);
+}
+
+void fuse_thread_stuck(struct fuse_thread *thread, bool is_stuck)
+{
+    struct fuse_server *server = thread->server;
+    if (thread->stuck_in != NOWHERE) {
+        atomic_fetch_sub(&server->stuck_in[thread->stuck_in], 1);
+        atomic_fetch_sub(&server->stuck_requests, 1);
+    }
+    thread->stuck_in = is_stuck ? atomic_load(&thread->mount) : NOWHERE;
+    if (thread->stuck_in != NOWHERE) {
+        atomic_fetch_add(&server->stuck_in[thread->stuck_in], 1);
+        atomic_fetch_add(&server->stuck_requests, 1);
+    }
 }
 
 void thread_close_later(struct fuse_thread *thread, int fd)

@@ -19,6 +19,7 @@
 #include "inode.h"
 #include "janitor.h"
 #include "lock.h"
+#include "mounts.h"
 #include "opens.h"
 #include "request.h"
 #include "session.h"
@@ -42,7 +43,11 @@ struct fuse_server {
     bool acl_works;           /* the share has POSIX ACLs, and --posix-acl wants them */
     char capability_name[XATTRMAP_NAME_MAX]; /* of setid.c; empty: the host calls it the same */
     struct dax *dax;                         /* NULL: no window was asked for */
+    atomic_uint stuck_requests;
+    atomic_uint stuck_in[MOUNTS_MAX]; /* of these, by mount */
 };
+
+#define NOWHERE              UINT32_MAX
 
 /* No operation touches more inodes than a rename: two parents, and what it names. */
 #define THREAD_TEMPORARY_MAX 4
@@ -59,14 +64,13 @@ struct fuse_thread {
     unsigned window_pin_count;
     int temporary[THREAD_TEMPORARY_MAX]; /* descriptors to close when the request ends */
     unsigned temporary_count;
+    _Atomic uint32_t mount; /* where the running request's inode is; NOWHERE: it has none */
+    uint32_t stuck_in;      /* the mount that it is counted in; of fuse_thread_stuck() */
     struct handle unopened; /* of a request whose directory or file has none (opens.h) */
 };
 
 /* Closes fd when the running request ends: for what the request uses and no table keeps. */
 void thread_close_later(struct fuse_thread *thread, int fd);
-
-/* The running request is about to make a call that may block: others may go on meanwhile. */
-void thread_may_block(struct fuse_thread *thread);
 
 /* An operation's scratch memory: a full xattr value or list, or a directory block. */
 #define FUSE_BUFFER_SIZE (65536 + 4096)

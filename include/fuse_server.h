@@ -61,7 +61,9 @@ struct fuse_deferral {
 
 /* What the thread's owner wants to know while a request runs. Each may be NULL. */
 struct fuse_thread_hooks {
-    /* The request is about to make a call that may block: others may go on meanwhile. */
+    /* The request may take long: what is batched should not wait for it. */
+    void (*may_wait)(void *argument);
+    /* The same, about to make a host call that may block: others may go on meanwhile. */
     void (*may_block)(void *argument);
     /* FUSE_SERVER_RESTART may be returned: nothing behind the chain was taken from its queue. */
     bool (*may_restart)(void *argument);
@@ -104,6 +106,13 @@ void fuse_thread_free(struct fuse_thread *thread);
 /* The chain was taken over by the defer hook: its thread has nothing more to do with it. */
 #define FUSE_SERVER_DEFERRED ((size_t)-2)
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
+
+/*
+ * The thread's running request is stuck in the host. From now on other requests in the same file
+ * system call the may_block hook before they begin, until is_stuck is false again, which the caller
+ * says once the request has ended. Any thread; calls for one thread come one after the other.
+ */
+void fuse_thread_stuck(struct fuse_thread *thread, bool is_stuck);
 
 /*
  * From now on the guest's DAX window is reached by mapper, which is copied; NULL: there is none

@@ -50,6 +50,12 @@ void fuse_server_reset(struct fuse_server *server)
     (void)server;
 }
 
+void fuse_thread_stuck(struct fuse_thread *thread, bool is_stuck)
+{
+    (void)thread;
+    (void)is_stuck;
+}
+
 void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper *mapper)
 {
     (void)server, (void)mapper;

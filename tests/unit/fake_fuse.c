@@ -12,6 +12,7 @@
 
 atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
 atomic_uint fake_in_window, fake_unreachable, fake_restarts, fake_bad_leaves;
+atomic_int fake_stuck;
 struct dax_mapper fake_mapper;
 char *fake_window;
 
@@ -244,6 +245,12 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     fake_restarts += length == FUSE_SERVER_RESTART;
     fake_inside--;
     return length;
+}
+
+void fuse_thread_stuck(struct fuse_thread *thread, bool is_stuck)
+{
+    (void)thread;
+    fake_stuck += is_stuck ? 1 : -1;
 }
 
 void fuse_server_set_mapper(struct fuse_server *server, const struct dax_mapper *mapper)

@@ -32,6 +32,7 @@ struct fake_request {
 extern atomic_uint fake_runs;         /* requests begun */
 extern atomic_uint fake_resets;       /* fuse_server_reset() calls */
 extern atomic_uint fake_threads;      /* that exist now */
+extern atomic_int fake_stuck;         /* of these: said to be stuck */
 extern atomic_uint fake_inside;       /* requests running now */
 extern atomic_uint fake_bad;          /* reset, or another mapper, while a request was running */
 extern atomic_uint fake_bad_leaves;   /* mappers taken away from a session that was not reset */

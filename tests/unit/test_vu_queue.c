@@ -438,6 +438,7 @@ static void pool_has_a_limit(void)
     usleep(50000);
     CHECK_EQ(fake_inside, 5);
     CHECK_EQ(fake_threads, 5);
+    CHECK_EQ(fake_stuck, 5);
     fake_release();
     for (unsigned i = 0; i < 3; i++) {
         CHECK_EQ(front_used(&front, 1, &head), 8);
@@ -445,6 +446,7 @@ static void pool_has_a_limit(void)
     }
     /* Whoever has nothing to do goes; a leader stays with each ring. */
     usleep((QUEUE_FOLLOWER_SECONDS + 1) * 1000000);
+    CHECK_EQ(fake_stuck, 0);
     CHECK_EQ(fake_threads, 2);
     make_two_threads(&front);
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
