@@ -29,6 +29,7 @@
 #define DRAIN_MS     5000
 #define DRAIN_MAX_MS 11000
 
+#define OPENS        10000
 #define WAITERS      100
 
 static void start(struct crowd *crowd, struct daemon *daemon)
@@ -137,6 +138,28 @@ static void more_than_threads(struct daemon *daemon)
     CHECK(crowd_wait(&crowd, DAEMON_PATIENCE_MS));
     check_all(&crowd, MANY);
     guest_check_alive(&crowd.guest);
+}
+
+/*
+ * One request hangs for long, and the others go on: what they give up must not gather meanwhile.
+ */
+static void opens_meanwhile(struct daemon *daemon)
+{
+    struct crowd crowd;
+
+    start(&crowd, daemon);
+    crowd_prepare(&crowd, 0, 1);
+    slow_tell("hang getattr /t0/file");
+    crowd_send(&crowd, 0, 1, slow_kind_of(VUF_OP_GETATTR));
+    CHECK_EQ(slow_await(1, RAMP_MS), 1);
+    unsigned before = daemon_fd_count(daemon);
+    for (unsigned i = 0; i < OPENS; i++)
+        crowd_open(&crowd);
+    unsigned now = daemon_fd_count(daemon);
+    if (now > before + OPENS / 2)
+        FAIL("%u opens and releases leave %u descriptors open, of %u", OPENS, now, before);
+    slow_tell("release");
+    CHECK(crowd_wait(&crowd, DAEMON_PATIENCE_MS));
 }
 
 /* How often the daemon's threads have slept or were interrupted, all together. */
@@ -259,12 +282,15 @@ static void leave_gives_up(struct daemon *daemon)
     daemon_expect_exit(daemon);
 }
 
-/* SIGTERM is answered within a second whatever hangs. */
+/* SIGTERM is answered within a second whatever hangs, also when the host's calls cannot even be
+ * interrupted by SIGKILL. */
 static void term(struct daemon *daemon)
 {
     struct crowd crowd;
 
     start(&crowd, daemon);
+    if (case_data())
+        slow_tell("deaf");
     hold(&crowd, 0);
     daemon_terminate(daemon);
     slow_tell("release");
@@ -321,6 +347,7 @@ static const struct test_case cases[] = {
     {.name = "errors", .run = errors},
     {.name = "forgets", .run = forgets},
     {.name = "more than threads", .run = more_than_threads},
+    {.name = "opens meanwhile", .run = opens_meanwhile},
     {.name = "threads go", .run = threads_go},
     {.name = "GET_VRING_BASE waits", .run = stop_waits},
     {.name = "status 0 waits", .run = status_waits},
@@ -328,6 +355,7 @@ static const struct test_case cases[] = {
     {.name = "GET_VRING_BASE gives up", .run = stop_gives_up, .end = END_SELF},
     {.name = "leaving gives up", .run = leave_gives_up, .end = END_SELF},
     {.name = "SIGTERM", .run = term, .end = END_SELF},
+    {.name = "SIGTERM, uninterruptible", .run = term, .end = END_SELF, .data = "deaf"},
     {.name = "locks", .run = locks},
 };
 
