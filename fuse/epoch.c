@@ -130,6 +130,16 @@ bool epoch_is_used(struct epochs *epochs, uint32_t n, const struct epoch_slot *o
     return false;
 }
 
+bool epoch_is_written(struct epochs *epochs, uint64_t nodeid)
+{
+    unsigned high = atomic_load(&epochs->slots_high);
+    for (unsigned i = 0; i < high; i++) {
+        if (atomic_load(&epochs->slots[i].writes) == nodeid)
+            return true;
+    }
+    return false;
+}
+
 static void use_nothing(struct epoch_slot *slot)
 {
     for (unsigned i = 0; i < EPOCH_USES_MAX; i++) {

@@ -34,6 +34,7 @@ struct epoch_slot {
     atomic_bool taken;
     /* What the thread says it uses, 0 behind the last one. Written by itself only. */
     _Atomic uint32_t uses[EPOCH_USES_MAX];
+    _Atomic uint64_t writes; /* the node id that the thread is writing to; 0: none */
 };
 
 /* How a retired thing is released: by function, with the argument given at retirement. */
@@ -62,6 +63,9 @@ void epoch_leave(struct epochs *epochs, struct epoch_slot *slot);
  */
 void epoch_use(struct epoch_slot *slot, uint32_t n);
 bool epoch_is_used(struct epochs *epochs, uint32_t n, const struct epoch_slot *own);
+
+/* Whether a thread is in a WRITE to that node. */
+bool epoch_is_written(struct epochs *epochs, uint64_t nodeid);
 
 /*
  * Retires a thing that can no longer be found. When there is no memory to note it, the thing is

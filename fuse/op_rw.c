@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 
 #include "host_io.h"
 #include "mounts.h"
@@ -87,6 +88,19 @@ static int read_file(struct fuse_req *req, int fd, struct handle *handle, struct
     return host_read(fd, offset, 0, read);
 }
 
+/*
+ * A queue's requests are run in their order, but for those that are stuck. A READ behind a WRITE to
+ * the same file must not overtake it: Linux would keep what it has read in its cache, where the
+ * written data was a moment ago.
+ */
+static void wait_for_writes(struct fuse_req *req)
+{
+    if (!atomic_load_explicit(&req->server->stuck_requests, memory_order_relaxed))
+        return;
+    while (epoch_is_written(req->server->epochs, req->header.nodeid))
+        poll(NULL, 0, 1);
+}
+
 int op_read(struct fuse_req *req)
 {
     const struct fuse_read_in *in = &req->args.read;
@@ -98,6 +112,7 @@ int op_read(struct fuse_req *req)
     if (!range_fits(in->offset, in->size))
         return -EINVAL;
 
+    wait_for_writes(req);
     struct host_read read = {0};
     size_t size = in->size < req->out.room ? in->size : req->out.room;
     error = dax_before(req->thread, req->inode, 0);
@@ -154,8 +169,12 @@ int op_write(struct fuse_req *req)
     bool append = appends(req, in);
     if (!error)
         error = dax_before(req->thread, req->inode, append ? INT64_MAX : in->offset + in->size);
-    if (!error)
+    if (!error) {
+        _Atomic uint64_t *writes = &req->thread->epoch->writes;
+        atomic_store_explicit(writes, req->header.nodeid, memory_order_release);
         error = host_write(fd, pieces, count, (off_t)in->offset, write_how(in, append), &length);
+        atomic_store_explicit(writes, 0, memory_order_release);
+    }
     if (error)
         return error;
     error = dax_after(req->thread, req->inode);

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,20 +50,10 @@ static size_t largest_data(void)
     return (size_t)(pages < PAGES_MAX ? pages : PAGES_MAX) * PAGE;
 }
 
-static unsigned int online_cpus(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) < 0)
-        return 1;
-    return (unsigned int)CPU_COUNT(&set);
-}
-
 /* Number of request queues to use, 0 (message printed) when the back-end has not that many. */
 static unsigned int choose_queues(const struct options *options, const struct vuf_dev *dev)
 {
     uint64_t available = dev->n_queues_max - 1; /* without hiprio */
-    unsigned int cpus = online_cpus();
 
     if (dev->n_queues_max < 2) {
         say("the back-end on '%s' has no request queue", options->socket);
@@ -77,9 +66,7 @@ static unsigned int choose_queues(const struct options *options, const struct vu
             available == 1 ? "" : "s", options->queues);
         return 0;
     }
-    if (options->queues)
-        return options->queues;
-    return available < cpus ? (unsigned int)available : cpus;
+    return options->queues ? options->queues : 1;
 }
 
 static int open_device(struct vuf_dev *ret_dev, const struct options *options)
