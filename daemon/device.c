@@ -17,7 +17,7 @@
 #include "vu_proto.h"
 
 /* Looks at which nothing was going on, until the watch ends. */
-#define WATCH_IDLE_STEPS 8
+#define WATCH_IDLE_STEPS 3
 
 struct device *device_new(const struct settings *settings, struct fuse_server *server, int stop_fd)
 {
