@@ -77,9 +77,9 @@ int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32
         generation = 1;
     handle->last_generation = generation;
     handle->fd = fd;
-    handle->nodeid = nodeid;
+    atomic_store_explicit(&handle->nodeid, nodeid, memory_order_relaxed);
     handle->flags = flags;
-    handle->kind = kind;
+    atomic_store_explicit(&handle->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&handle->always_waits, false, memory_order_relaxed);
     handle->position = 0;
     pthread_mutex_init(&handle->position_lock, NULL);
@@ -88,7 +88,13 @@ int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32
     return 0;
 }
 
-/* The handle of fh, or NULL. Anybody may close it at any moment. */
+static bool is_of(const struct handle *handle, enum handle_kind kind, uint64_t nodeid)
+{
+    return atomic_load_explicit(&handle->kind, memory_order_relaxed) == kind &&
+           atomic_load_explicit(&handle->nodeid, memory_order_relaxed) == nodeid;
+}
+
+/* The handle of fh, or NULL. Anybody may close it at any moment, and the slot may be used again. */
 static struct handle *find(struct handle_table *table, enum handle_kind kind, uint64_t fh,
                            uint64_t nodeid)
 {
@@ -98,7 +104,7 @@ static struct handle *find(struct handle_table *table, enum handle_kind kind, ui
         return NULL;
     struct handle *handle = &table->slab[index];
     if (atomic_load_explicit(&handle->generation, memory_order_acquire) != generation ||
-        handle->kind != kind || handle->nodeid != nodeid)
+        !is_of(handle, kind, nodeid))
         return NULL;
     return handle;
 }
@@ -127,7 +133,9 @@ int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd)
     for (uint32_t index = 1; index < high; index++) {
         const struct handle *handle = &table->slab[index];
         uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
-        if (generation != 0 && handle->nodeid == nodeid && hold(thread, handle, generation)) {
+        if (generation != 0 &&
+            atomic_load_explicit(&handle->nodeid, memory_order_relaxed) == nodeid &&
+            hold(thread, handle, generation)) {
             *ret_fd = handle->fd;
             return 0;
         }

@@ -28,9 +28,9 @@ struct handle {
     uint32_t last_generation;
     uint32_t next; /* free list */
     int32_t fd;
-    uint64_t nodeid;
+    _Atomic uint64_t nodeid;
     uint32_t flags;           /* open(2) flags that the descriptor has; O_DIRECT: see host_io.h */
-    uint16_t kind;            /* enum handle_kind */
+    _Atomic uint16_t kind;    /* enum handle_kind */
     atomic_bool always_waits; /* its file system has no RWF_NOWAIT */
 
     /* Directories: where the descriptor's position is. Held over lseek and getdents together. */
