@@ -99,7 +99,8 @@ KNOWN = [
           line=r"^same size times, moved: ", case="setattr_truncate",
           when=lambda context: context.has("--writeback")),
     Known("no shared writable mappings without the guest's page cache, unless --allow-mmap",
-          line=r"", case="mmap_shared|mmap_after_unlink_and_close", when=_refuses_mappings),
+          line=r"", case="mmap_shared|mmap_after_unlink_and_close|rw_direct_mapped",
+          when=_refuses_mappings),
     Known("trusted.* needs CAP_SYS_ADMIN in the daemon: --modcaps=+sys_admin",
           line=r"trusted", case="xattr_trusted", when=_drops_sys_admin),
 ]
