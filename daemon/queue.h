@@ -143,7 +143,7 @@ struct queue {
     atomic_bool asleep;        /* the leader waits for a kick */
     unsigned steps_seen;       /* at the last look. Control thread only, as is the next */
     unsigned stuck_looks;      /* so many looks in a row have seen the same request */
-    atomic_bool thread_wanted; /* a thread could have gone on for one that blocks */
+    atomic_bool thread_wanted; /* a leader gave its role away, and nobody was there to take it */
 
     pthread_mutex_t push_lock;
     struct deferred *deferred;       /* chains that are answered later (deferred.h) */
