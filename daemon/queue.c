@@ -60,22 +60,20 @@ void queue_free(struct queue *queue)
     pthread_mutex_destroy(&queue->pop_lock);
 }
 
-/* Eventfds have no file type. */
-static bool has_no_type(int fd)
+/* S_IFMT of what fd is, 0 for an eventfd, which has none; or -1. */
+static int file_type(int fd)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+    return fstat(fd, &st) < 0 ? -1 : (int)(st.st_mode & S_IFMT);
 }
 
 /* Eventfds, pipes and sockets; nothing that is always readable. */
 static bool is_event_source(int fd)
 {
-    struct stat st;
+    int type = file_type(fd);
 
-    if (fstat(fd, &st) < 0)
-        return false;
-    return (st.st_mode & S_IFMT) == 0 || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
+    return type == 0 || type == S_IFIFO || type == S_IFSOCK;
 }
 
 void queue_lock_pop(struct queue *queue)
@@ -277,7 +275,7 @@ static bool take_from_pool(struct queue_context *context)
     return left;
 }
 
-/* pop_lock held. Makes a thread of the pool that will be a follower, unless one is on its way. */
+/* pop_lock held. Makes a thread for a queue without a leader, unless there is one or one comes. */
 static void add_thread(struct queue *queue)
 {
     if (queue->followers || queue->threads_starting || queue->stopping)
@@ -293,20 +291,12 @@ static void add_thread(struct queue *queue)
     }
 }
 
-void queue_got_on(struct worker *worker)
-{
-    if (worker->is_stuck)
-        fuse_thread_stuck(worker->fuse, false);
-    worker->is_stuck = false;
-}
-
 /* pop_lock held. The leader has been in one request for long: others go on. */
 static void depose(struct queue *queue)
 {
     struct worker *worker = queue->leader;
 
-    if (!worker->is_stuck)
-        fuse_thread_stuck(worker->fuse, true);
+    fuse_thread_stuck(worker->fuse, true);
     worker->is_stuck = true;
     queue->leader = NULL;
     if (queue->followers)
@@ -320,11 +310,14 @@ static bool watch_leader(struct queue *queue, bool all_may_wait)
     unsigned steps = atomic_load(&queue->steps);
     queue->stuck_looks = !asleep && steps == queue->steps_seen ? queue->stuck_looks + 1 : 0;
     bool stuck = queue->stuck_looks >= QUEUE_STUCK_LOOKS;
-    bool wanted = atomic_exchange(&queue->thread_wanted, false);
+    bool wanted = atomic_load(&queue->thread_wanted);
 
     queue->steps_seen = steps;
-    if (queue->worker_slots == 1 || (!stuck && !wanted) || pthread_mutex_trylock(&queue->pop_lock))
+    if (queue->worker_slots == 1 || (!stuck && !wanted))
         return !asleep;
+    if (pthread_mutex_trylock(&queue->pop_lock))
+        return true;
+    atomic_store(&queue->thread_wanted, false);
     if (queue->leader && stuck && !queue->role_kept && !all_may_wait &&
         steps == atomic_load(&queue->steps))
         depose(queue);
@@ -433,7 +426,7 @@ static int open_epoll(struct queue *queue)
     struct epoll_event wake = {.events = EPOLLIN, .data.fd = queue->wake_fd};
     struct epoll_event kick = {.events = EPOLLIN, .data.fd = queue->kick_fd};
 
-    queue->kick_counts = has_no_type(queue->kick_fd);
+    queue->kick_counts = file_type(queue->kick_fd) == 0;
     if (queue->kick_counts)
         kick.events |= EPOLLET;
     queue->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

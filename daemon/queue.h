@@ -233,9 +233,6 @@ static inline void queue_step(struct queue *queue)
  */
 bool queue_drain_kick(struct queue *queue);
 
-/* For worker.c. pop_lock held: the worker has no request any more. */
-void queue_got_on(struct worker *worker);
-
 int64_t queue_ns_between(const struct timespec *start, const struct timespec *end);
 int64_t queue_ns_since(const struct timespec *start);
 

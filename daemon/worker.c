@@ -177,7 +177,7 @@ static bool sleep_as_leader(struct queue *queue, int timeout_ms)
  */
 static bool let_gather(struct queue *queue)
 {
-    if (queue->index != 0 || !queue->busy)
+    if (!queue->busy)
         return false;
     sleep_as_leader(queue, HIPRIO_NAP_MS);
     return virtq_has_more(&queue->virtq);
@@ -193,7 +193,7 @@ static void wait_for_work(struct queue *queue)
     queue_announce(queue);
     pthread_mutex_unlock(&queue->push_lock);
 
-    bool looks_again = queue->kicked && (poll_ring(queue) || let_gather(queue));
+    bool looks_again = queue->kicked && (queue->index ? poll_ring(queue) : let_gather(queue));
     if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
         if (atomic_load(&queue->pop_wanted))
             queue_let_in(queue);
@@ -232,6 +232,14 @@ static bool wait_for_role(struct queue *queue)
     return rc != ETIMEDOUT || !queue->leader;
 }
 
+/* pop_lock held. The worker has no request any more. */
+static void got_on(struct worker *worker)
+{
+    if (worker->is_stuck)
+        fuse_thread_stuck(worker->fuse, false);
+    worker->is_stuck = false;
+}
+
 /*
  * Becomes leader and takes a chain. Returns 1 with a chain, 0 when the queue stops or has no use
  * for this thread, or a negative errno when the ring is broken.
@@ -242,7 +250,7 @@ static int take_chain(struct worker *worker)
     int rc = 0;
 
     queue_lock_pop(queue);
-    queue_got_on(worker);
+    got_on(worker);
     while (!queue->stopping) {
         if (queue->leader && queue->leader != worker) {
             if (wait_for_role(queue))
@@ -401,6 +409,18 @@ static bool prepare(struct worker *worker)
     return false;
 }
 
+/* From here on the watch has nothing to do with this worker. */
+static void stand_down(struct worker *worker)
+{
+    struct queue *queue = worker->queue;
+
+    queue_lock_pop(queue);
+    if (queue->leader == worker)
+        give_up_role(queue);
+    got_on(worker);
+    pthread_mutex_unlock(&queue->pop_lock);
+}
+
 /* The last thread that leaves says so. */
 static void leave(struct worker *worker)
 {
@@ -408,9 +428,6 @@ static void leave(struct worker *worker)
     struct queue *queue = worker->queue;
 
     queue_lock_pop(queue);
-    if (queue->leader == worker)
-        give_up_role(queue);
-    queue_got_on(worker);
     worker->state = WORKER_ENDED;
     if (worker->number)
         atomic_fetch_add(&queue->context->pool_left, 1);
@@ -425,6 +442,7 @@ void *worker_main(void *argument)
 
     if (report(worker, prepare(worker))) {
         serve(worker);
+        stand_down(worker);
         fuse_thread_free(worker->fuse);
         virtq_slot_free(&worker->slot);
     }

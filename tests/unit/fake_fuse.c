@@ -28,6 +28,7 @@ static unsigned deferral_count;
 
 struct fuse_thread {
     struct fuse_thread_hooks hooks;
+    bool is_stuck;
 };
 
 void fake_clear(void)
@@ -86,6 +87,8 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
 void fuse_thread_free(struct fuse_thread *thread)
 {
     fake_threads--;
+    if (thread->is_stuck)
+        fake_bad++;
     free(thread);
 }
 
@@ -220,10 +223,11 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
     case FAKE_RESTART:
         if (request.argument)
             thread->hooks.may_block(thread->hooks.argument);
-        if (!thread->hooks.may_restart(thread->hooks.argument))
-            request.argument = EAGAIN;
-        else if (!was_released())
+        if (was_released())
+            break;
+        if (thread->hooks.may_restart(thread->hooks.argument))
             return FUSE_SERVER_RESTART;
+        request.argument = EAGAIN;
         break;
     case FAKE_DEFER:
         return defer(thread, chain);
@@ -249,7 +253,9 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
 
 void fuse_thread_stuck(struct fuse_thread *thread, bool is_stuck)
 {
-    (void)thread;
+    if (thread->is_stuck == is_stuck)
+        fake_bad++;
+    thread->is_stuck = is_stuck;
     fake_stuck += is_stuck ? 1 : -1;
 }
 

@@ -34,39 +34,39 @@ static char share_path[] = "/tmp/viofsd-test-scale-XXXXXX";
 static unsigned dirs = 200;
 static uint64_t every_id[DIRS_MAX * (FILES_PER_DIR + 1)];
 
+/* What a file of /proc says in kB behind the name, in bytes. */
+static size_t bytes_of(const char *path, const char *name)
+{
+    FILE *file = fopen(path, "re");
+    char line[128];
+    size_t kilobytes = 0;
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, name, strlen(name)) == 0) {
+            kilobytes = strtoul(line + strlen(name), NULL, 10);
+            break;
+        }
+    }
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
 /* Memory of this process in bytes: its own and what it has of the state arena. */
 static size_t memory_used(void)
 {
-    FILE *status = fopen("/proc/self/smaps_rollup", "re");
-    char line[128];
-    size_t kilobytes = 0;
-    while (status && fgets(line, sizeof(line), status)) {
-        if (sscanf(line, "Rss: %zu kB", &kilobytes) == 1)
-            break;
-    }
-    if (status)
-        fclose(status);
-    return kilobytes * 1024;
+    return bytes_of("/proc/self/smaps_rollup", "Rss:");
 }
 
 /* The most that it had since the last call. */
 static size_t memory_peak(void)
 {
-    FILE *status = fopen("/proc/self/status", "re");
+    size_t peak = bytes_of("/proc/self/status", "VmHWM:");
     FILE *reset = fopen("/proc/self/clear_refs", "we");
-    char line[128];
-    size_t kilobytes = 0;
-    while (status && fgets(line, sizeof(line), status)) {
-        if (sscanf(line, "VmHWM: %zu kB", &kilobytes) == 1)
-            break;
-    }
-    if (status)
-        fclose(status);
     if (reset) {
         fputs("5", reset);
         fclose(reset);
     }
-    return kilobytes * 1024;
+    return peak;
 }
 
 static unsigned open_descriptors(void)

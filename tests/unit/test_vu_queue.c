@@ -299,6 +299,33 @@ static void interrupted_request_of_many_threads(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
+/* The server hears that the stuck request has ended while its thread is still there. */
+static void ring_breaks_behind_a_stuck_request(void)
+{
+    struct front front;
+    uint32_t head = 99;
+
+    front_init(&front);
+    front.settings.thread_pool_size = 1;
+    CHECK_EQ(begin(&front, BASIC), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_HANG, 0, 64);
+    front_request(&front, 1, 2, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK_EQ(front_used(&front, 1, &head), 56);
+    CHECK_EQ(head, 2);
+    CHECK_EQ(fake_stuck, 1);
+    front_set_desc(&front, 1, 4, 0x10, 64, 0, 0); /* outside memory */
+    front_offer(&front, 1, 4);
+    front_kick(&front, 1);
+    CHECK_EQ(front_notified(front.queues[1].err_fd, 2000), 1);
+    fake_release();
+    front_stop_ring(&front, 1);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    CHECK_EQ(fake_stuck, 0);
+    CHECK_EQ(fake_bad, 0);
+}
+
 static void disabled_ring_waits(void)
 {
     struct front front;
@@ -706,6 +733,7 @@ int main(void)
     RUN(stop_and_restart);
     RUN(interrupted_request_stays_in_the_ring);
     RUN(interrupted_request_of_many_threads);
+    RUN(ring_breaks_behind_a_stuck_request);
     RUN(disabled_ring_waits);
     RUN(broken_chain_costs_one_queue);
     RUN(truncated_memory_is_survived);
