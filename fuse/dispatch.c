@@ -21,6 +21,7 @@ enum {
     F_MAY_BLOCK = 1 << 4,
     F_NO_NODE = 1 << 5,
     F_RESTARTS = 1 << 6,
+    F_IN_ORDER = 1 << 7,
 };
 
 struct opcode_row {
@@ -113,7 +114,7 @@ static bool may_get_stuck(const struct fuse_server *server, uint32_t mount)
 }
 
 /* Finds the inode of the header's node id. */
-static int take_inode(struct fuse_req *req)
+static int take_inode(struct fuse_req *req, const struct opcode_row *row)
 {
     struct fuse_thread *thread = req->thread;
     int error = inode_get(req->server->inodes, req->header.nodeid, &req->inode);
@@ -121,7 +122,7 @@ static int take_inode(struct fuse_req *req)
         return error;
     uint32_t mount = req->inode->mount;
     atomic_store_explicit(&thread->mount, mount, memory_order_relaxed);
-    if (may_get_stuck(req->server, mount))
+    if (!(row->flags & F_IN_ORDER) && may_get_stuck(req->server, mount))
         call_hook(thread, thread->hooks.may_block);
     return 0;
 }
@@ -133,7 +134,7 @@ static int run(struct fuse_req *req, const struct opcode_row *row)
         error = take_arguments(req, row);
     atomic_store_explicit(&req->thread->mount, NOWHERE, memory_order_relaxed);
     if (!error && !(row->flags & F_NO_NODE))
-        error = take_inode(req);
+        error = take_inode(req, row);
     if (error)
         return error;
     if (row->flags & F_MAY_BLOCK)

@@ -89,9 +89,9 @@ static int read_file(struct fuse_req *req, int fd, struct handle *handle, struct
 }
 
 /*
- * A queue's requests are run in their order, but for those that are stuck. A READ behind a WRITE to
- * the same file must not overtake it: Linux would keep what it has read in its cache, where the
- * written data was a moment ago.
+ * A READ behind a WRITE to the same file must not overtake it: Linux would keep what it has read in
+ * its cache, where the written data was a moment ago. A queue's WRITEs are run in their order
+ * (F_IN_ORDER), but for those that are stuck.
  */
 static void wait_for_writes(struct fuse_req *req)
 {

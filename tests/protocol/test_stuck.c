@@ -164,25 +164,30 @@ static void opens_meanwhile(struct daemon *daemon)
 
 /*
  * A READ behind a WRITE that is stuck does not overtake it, or Linux would keep old data in its
- * cache; one of another file does.
+ * cache; one of another file does. Nor when the WRITE was sent while something else was stuck,
+ * which has ended since.
  */
 static void reads_stay_behind_writes(struct daemon *daemon)
 {
     struct crowd crowd;
 
     start(&crowd, daemon);
-    crowd_prepare(&crowd, 0, 3);
-    crowd.jobs[1].target = crowd.jobs[0].target;
-    slow_tell("hang write /t0/file");
-    crowd_send(&crowd, 0, 1, slow_kind_of(VUF_OP_WRITE));
-    CHECK_EQ(slow_await(1, RAMP_MS), 1);
-    crowd_send(&crowd, 1, 1, slow_kind_of(VUF_OP_READ));
+    crowd_prepare(&crowd, 0, 4);
+    crowd.jobs[2].target = crowd.jobs[1].target;
+    slow_tell("delay getattr %u /t0/file", DELAY_MS);
+    slow_tell("hang write /t1/file");
+    crowd_send(&crowd, 0, 1, slow_kind_of(VUF_OP_GETATTR));
+    crowd_measure(&crowd, 100, 0);
+    crowd_send(&crowd, 1, 1, slow_kind_of(VUF_OP_WRITE));
+    crowd_measure(&crowd, 2 * DELAY_MS, 0);
+    CHECK(crowd.jobs[0].answered && !crowd.jobs[1].answered);
     crowd_send(&crowd, 2, 1, slow_kind_of(VUF_OP_READ));
+    crowd_send(&crowd, 3, 1, slow_kind_of(VUF_OP_READ));
     crowd_measure(&crowd, 200, 0);
-    CHECK(!crowd.jobs[0].answered && !crowd.jobs[1].answered && crowd.jobs[2].answered);
+    CHECK(!crowd.jobs[1].answered && !crowd.jobs[2].answered && crowd.jobs[3].answered);
     slow_tell("release");
     CHECK(crowd_wait(&crowd, DAEMON_PATIENCE_MS));
-    check_all(&crowd, 3);
+    check_all(&crowd, 4);
 }
 
 /* How often the daemon's threads have slept or were interrupted, all together. */
