@@ -210,9 +210,15 @@ int64_t queue_ns_since(const struct timespec *start)
     return queue_ns_between(start, &now);
 }
 
-bool queue_is_late(const struct queue *queue)
+bool queue_batch_is_full(const struct queue *queue, unsigned behind)
 {
-    return queue->unannounced && queue_ns_since(&queue->unannounced_since) >= QUEUE_BATCH_NS;
+    if (queue->unannounced < 2)
+        return false;
+    int64_t age = queue_ns_since(&queue->unannounced_since);
+    if (age >= QUEUE_BATCH_NS)
+        return true;
+    int64_t pace = age / (queue->unannounced - 1);
+    return queue->unannounced >= QUEUE_BATCH_MIN && pace * behind <= QUEUE_WAKE_NS;
 }
 
 /* Returns true when a notification is waiting, or may be. */
@@ -221,7 +227,8 @@ static bool watch_notifications(struct queue *queue)
     /* A thread that has the lock may be announcing this moment. */
     if (pthread_mutex_trylock(&queue->push_lock))
         return true;
-    if (atomic_load(&queue->state) != QUEUE_BROKEN && queue_is_late(queue))
+    if (atomic_load(&queue->state) != QUEUE_BROKEN && queue->unannounced &&
+        queue_ns_since(&queue->unannounced_since) >= QUEUE_BATCH_NS)
         queue_announce(queue);
     bool waiting = queue->unannounced != 0;
     pthread_mutex_unlock(&queue->push_lock);

@@ -7,8 +7,7 @@
  * of this header, except where it says otherwise. Two locks, in this order:
  *
  *  pop_lock   the pop side of the virtqueue, who is leader, stopping, the kick descriptor.
- *  push_lock  the push side, the unannounced batch, the call descriptor, which snapshot each
- *             worker's chain points into (also written with pop_lock held).
+ *  push_lock  the push side, the unannounced batch, the call descriptor.
  *
  * Neither is held across a call that may block. virtqueue and memory change only with both held.
  *
@@ -38,19 +37,20 @@
 #define QUEUE_FOLLOWER_SECONDS 5
 
 /*
- * A notification may wait for more completions only while there is more to do, and no longer
- * than either of these. When the next request takes its time, its thread cannot look: then the
- * control thread does, every QUEUE_WATCH_MS. It also takes the role away from a leader who has not
- * got on for QUEUE_STUCK_LOOKS, so a slow host call delays what comes behind it by 4 to 6
- * milliseconds, or 8 when a thread has to be made. Fewer looks would take it from one who only
- * waits for a processor.
+ * A notification costs as much as several small requests, so completions gather in a batch while
+ * there is more to do. But a driver that is told late has nothing new in the ring when the last
+ * request is done, and the two take turns, each idle while the other works. So it is told when what
+ * is left would be done, at the pace of this batch, before it is awake: within QUEUE_WAKE_NS. No
+ * batch is announced with less than QUEUE_BATCH_MIN in it before it is QUEUE_BATCH_NS old.
  *
- * A long batch saves notifications but makes driver and device take turns,
- * each idle while the other works: at depth 32 a batch of 4 gave twice the rate of one of 32, for
- * less CPU per request. With EVENT_IDX a driver that is awake does not ask for more than the first.
+ * When the next request takes its time, its thread cannot look: then the control thread does, every
+ * QUEUE_WATCH_MS. It also takes the role away from a leader who has not got on for
+ * QUEUE_STUCK_LOOKS, so a slow host call delays what comes behind it by 4 to 6 milliseconds, or 8
+ * when a thread has to be made. Fewer looks would take it from one who only waits for a processor.
  */
-#define QUEUE_BATCH_MAX        4
-#define QUEUE_BATCH_NS         50000
+#define QUEUE_BATCH_MIN        4
+#define QUEUE_BATCH_NS         100000
+#define QUEUE_WAKE_NS          70000
 #define QUEUE_WATCH_MS         2
 #define QUEUE_STUCK_LOOKS      2
 
@@ -75,10 +75,11 @@ struct worker {
     pthread_t thread;
     enum worker_state state; /* pop_lock */
     bool is_stuck;           /* pop_lock: the server was told so */
+    bool owes;               /* its own: with its last chain a notification was put off */
     struct fuse_thread *fuse;
     struct virtq_slot slot;
 
-    /* Guarded by push_lock. */
+    /* Written by the worker with one of the locks held, by others with both. */
     struct memmap *chain_memory; /* what the running chain points into; NULL: no chain */
     bool chain_memory_held;      /* the queue went on to another snapshot: a reference is ours */
 };
@@ -213,8 +214,11 @@ bool queue_watch(struct queue *queue, bool all_may_wait);
 /* For worker.c. push_lock held: tells the driver of what was given back, if it wants to know. */
 void queue_announce(struct queue *queue);
 
-/* For worker.c. push_lock held: true when the oldest unannounced completion has waited enough. */
-bool queue_is_late(const struct queue *queue);
+/*
+ * For worker.c. push_lock held: true when the driver should be told of what is unannounced, so many
+ * chains (as virtq_behind() says) being left to do.
+ */
+bool queue_batch_is_full(const struct queue *queue, unsigned behind);
 
 /* pop_lock, which a leader that polls gives away when it is wanted, by queue_let_in(). */
 void queue_lock_pop(struct queue *queue);

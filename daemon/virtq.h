@@ -69,6 +69,7 @@ struct virtq_layout {
  */
 struct virtq_slot {
     uint16_t head;           /* names the chain when it is given back */
+    uint16_t next_avail;     /* entry of the available ring that follows it */
     struct fuse_chain chain; /* points into iov */
     struct iovec *iov;
     unsigned iov_max;
@@ -88,6 +89,7 @@ struct virtq_ops {
     int (*pop)(struct virtq *vq, struct virtq_slot *slot);
     void (*unpop)(struct virtq *vq);
     bool (*has_more)(struct virtq *vq);
+    unsigned (*behind)(const struct virtq *vq, const struct virtq_slot *slot);
     bool (*arm_kicks)(struct virtq *vq);
     void (*disarm_kicks)(struct virtq *vq);
     void (*push)(struct virtq *vq, uint16_t head, uint32_t length);
@@ -167,6 +169,15 @@ static inline void virtq_unpop(struct virtq *vq)
 static inline bool virtq_has_more(struct virtq *vq)
 {
     return vq->ops->has_more(vq);
+}
+
+/*
+ * How many chains the driver has made available behind the one in slot, taken or not; at most the
+ * size of the queue. No lock: a hint, as it changes all the time.
+ */
+static inline unsigned virtq_behind(const struct virtq *vq, const struct virtq_slot *slot)
+{
+    return vq->ops->behind(vq, slot);
 }
 
 /* Asks the driver for kicks. Returns true when chains came meanwhile: do not sleep. */

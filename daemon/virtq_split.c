@@ -255,6 +255,7 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
 
     vq->last_avail++;
     slot->head = (uint16_t)head;
+    slot->next_avail = vq->last_avail;
     slot->chain = (struct fuse_chain){
         .readable = slot->iov,
         .readable_count = walk.readable,
@@ -270,6 +271,13 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
 static void split_unpop(struct virtq *vq)
 {
     vq->last_avail--;
+}
+
+static unsigned split_behind(const struct virtq *vq, const struct virtq_slot *slot)
+{
+    unsigned behind = (uint16_t)(load16(&vq->avail->idx) - slot->next_avail);
+
+    return behind <= vq->layout.size ? behind : vq->layout.size;
 }
 
 static bool split_arm_kicks(struct virtq *vq)
@@ -320,6 +328,7 @@ const struct virtq_ops virtq_split_ops = {
     .pop = split_pop,
     .unpop = split_unpop,
     .has_more = split_has_more,
+    .behind = split_behind,
     .arm_kicks = split_arm_kicks,
     .disarm_kicks = split_disarm_kicks,
     .push = split_push,

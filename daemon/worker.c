@@ -270,11 +270,8 @@ static int take_chain(struct worker *worker)
     if (rc > 0) {
         queue_step(queue);
         virtq_disarm_kicks(&queue->virtq);
-        pthread_mutex_lock(&queue->push_lock);
         worker->chain_memory = queue->memory;
-        bool unannounced = queue->unannounced != 0;
-        pthread_mutex_unlock(&queue->push_lock);
-        if (unannounced || queue->worker_slots > 1)
+        if (worker->owes || queue->worker_slots > 1)
             ask_for_watch(queue->context);
     }
     pthread_mutex_unlock(&queue->pop_lock);
@@ -304,8 +301,9 @@ static void give_back(struct worker *worker, size_t length)
         virtq_push(&queue->virtq, worker->slot.head, (uint32_t)length);
         if (queue->unannounced++ == 0)
             clock_gettime(CLOCK_MONOTONIC, &queue->unannounced_since);
-        else if (queue->unannounced >= QUEUE_BATCH_MAX || queue_is_late(queue))
+        else if (queue_batch_is_full(queue, virtq_behind(&queue->virtq, &worker->slot)))
             queue_announce(queue);
+        worker->owes = queue->unannounced != 0;
     }
     struct memmap *held = release_memory(worker);
     pthread_mutex_unlock(&queue->push_lock);

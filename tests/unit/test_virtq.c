@@ -136,6 +136,24 @@ static void chain_left_in_the_ring(void)
     teardown();
 }
 
+/* What the driver has made available is counted past the wrap, and never for more than there is. */
+static void chains_behind(void)
+{
+    setup(EVENT_IDX, UINT16_MAX);
+    desc(ring.desc, 3, DATA, 100, 0, 0);
+    offer(3);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(virtq_behind(&ring.vq, &ring.slot), 0);
+    offer(3);
+    offer(3);
+    CHECK_EQ(virtq_behind(&ring.vq, &ring.slot), 2);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(virtq_behind(&ring.vq, &ring.slot), 1);
+    ring.avail->idx -= 100;
+    CHECK_EQ(virtq_behind(&ring.vq, &ring.slot), SIZE);
+    teardown();
+}
+
 /* Pops what the case prepared and wants it refused, once and for all. */
 #define CHECK_BROKEN(head)                                   \
     do {                                                     \
@@ -520,6 +538,7 @@ int main(void)
 {
     RUN(good_chain);
     RUN(chain_left_in_the_ring);
+    RUN(chains_behind);
     RUN(head_outside_table);
     RUN(next_outside_table);
     RUN(loop_to_itself);

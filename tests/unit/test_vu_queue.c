@@ -90,6 +90,33 @@ static void batch_notifies_once(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
+/* Whether a batch is announced which began so long ago, with so much done and so much left. */
+static bool is_full(int64_t age_ns, unsigned done, unsigned left)
+{
+    struct queue queue = {.unannounced = done};
+    struct timespec *since = &queue.unannounced_since;
+
+    clock_gettime(CLOCK_MONOTONIC, since);
+    since->tv_sec -= 1 + age_ns / 1000000000;
+    since->tv_nsec += 1000000000 - age_ns % 1000000000;
+    return queue_batch_is_full(&queue, left);
+}
+
+/* Times that are far from the limits, as this thread may lose its processor any time. */
+static void batch_gathers_what_time_allows(void)
+{
+    /* Quick requests: what is left is done before the driver is awake. */
+    CHECK(is_full(QUEUE_BATCH_MIN * 1000, QUEUE_BATCH_MIN, 20));
+    CHECK(!is_full(1, QUEUE_BATCH_MIN - 1, 0));
+    /* Slow ones, with enough left for the time until then. */
+    CHECK(!is_full(QUEUE_BATCH_NS / 2, 10, 1000));
+    CHECK(is_full(QUEUE_BATCH_NS / 2, 10, 0));
+    /* Nobody waits longer than that, however much is left. */
+    CHECK(is_full(QUEUE_BATCH_NS, 2, 1000));
+    CHECK(is_full(INT64_C(3600) * 1000000000, 2, 32768));
+    CHECK(!is_full(QUEUE_BATCH_NS, 1, 1000));
+}
+
 /* Without EVENT_IDX the driver says so by a flag. */
 static void flag_stops_notifications(void)
 {
@@ -727,6 +754,7 @@ int main(void)
 {
     RUN(one_request);
     RUN(batch_notifies_once);
+    RUN(batch_gathers_what_time_allows);
     RUN(flag_stops_notifications);
     RUN(many_requests_on_one_thread);
     RUN(many_requests_on_four_threads);
