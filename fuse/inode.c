@@ -75,7 +75,8 @@ static int root_init(struct inode_table *table, int share_fd)
 
 size_t inodes_arena_size(void)
 {
-    return (size_t)INODES_MAX * sizeof(struct inode) + INODE_CHUNKS * sizeof(struct inode_chunk);
+    return (size_t)INODES_MAX * sizeof(struct inode) + INODE_CHUNKS * sizeof(struct inode_chunk) +
+           mounts_arena_size();
 }
 
 int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table **ret_table)
@@ -95,8 +96,8 @@ int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table
     if (!error)
         error = ring_init(&table->ring);
     if (!error)
-        error = mounts_new(server->settings->file_handles, server->mountinfo, server->epochs,
-                           &table->mounts);
+        error = mounts_new(server->arena, server->settings->file_handles, server->mountinfo,
+                           server->epochs, &table->mounts);
     if (!error)
         inode_slots_init(table);
     if (!error)

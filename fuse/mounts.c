@@ -21,36 +21,45 @@
 #define SHARE 0u /* the index of the first mount taken */
 
 struct mount {
-    uint64_t id;         /* 0: was unmounted, and the id is another mount's now */
-    uint64_t unique;     /* the id that is never given again; 0: unknown */
-    uint64_t dev;        /* of the first file found */
-    uint64_t references; /* inodes of this mount; 0: a free entry */
-    bool handles;        /* file handles can be used here */
-    _Atomic int fd;      /* -1: none, or none now */
-    atomic_bool hot;     /* fd was asked for since the last mounts_rest() */
-    bool silent_close;   /* close(2) has nothing to say that write(2) had not */
-    bool offsets_last;   /* of directories, after these are closed */
+    _Alignas(64) uint64_t id; /* 0: was unmounted, and the id is another mount's now */
+    uint64_t unique;          /* the id that is never given again; 0: unknown */
+    uint64_t dev;             /* of the first file found */
+    uint64_t references;      /* inodes of this mount; 0: a free entry. The share's is 1 for good */
+    bool handles;             /* file handles can be used here */
+    _Atomic int fd;           /* -1: none, or none now */
+    atomic_bool hot;          /* fd was asked for since the last mounts_rest() */
+    bool silent_close;        /* close(2) has nothing to say that write(2) had not */
+    bool offsets_last;        /* of directories, after these are closed */
 };
 
 struct mounts {
     enum file_handles_mode mode;
     int mountinfo;
     struct epochs *epochs;
-    pthread_mutex_t lock; /* guards used, references and ids of free entries, and setting of fds */
-    uint32_t used;        /* entries ever used; the rest is untouched */
-    struct mount entries[MOUNTS_MAX];
+    struct mount *entries; /* MOUNTS_MAX, in the arena */
+    /* Guards used, references and ids of free entries, and setting of fds. */
+    _Alignas(64) pthread_mutex_t lock;
+    uint32_t used; /* entries ever used; the rest is untouched */
 };
 
-int mounts_new(enum file_handles_mode mode, int mountinfo, struct epochs *epochs,
-               struct mounts **ret_mounts)
+size_t mounts_arena_size(void)
 {
-    struct mounts *mounts = calloc(1, sizeof(*mounts));
+    return MOUNTS_MAX * sizeof(struct mount);
+}
+
+int mounts_new(struct arena *arena, enum file_handles_mode mode, int mountinfo,
+               struct epochs *epochs, struct mounts **ret_mounts)
+{
+    struct mounts *mounts = aligned_alloc(_Alignof(struct mounts), sizeof(*mounts));
     if (!mounts)
         return -ENOMEM;
-    mounts->mode = mode;
-    mounts->mountinfo = mountinfo;
-    mounts->epochs = epochs;
+    *mounts = (struct mounts){.mode = mode, .mountinfo = mountinfo, .epochs = epochs};
     pthread_mutex_init(&mounts->lock, NULL);
+    mounts->entries = arena_take(arena, mounts_arena_size());
+    if (!mounts->entries) {
+        free(mounts);
+        return -ENOMEM;
+    }
     *ret_mounts = mounts;
     return 0;
 }
@@ -178,9 +187,25 @@ static bool is_of(const struct mount *entry, int fd, const struct statx *attribu
            host_mounts_unique(fd) == entry->unique;
 }
 
+/*
+ * The share's entry is settled before there is a second thread, and nothing changes in it: so that
+ * requests of different queues write no line of it, nobody counts its inodes or takes the lock.
+ */
+static bool is_share(const struct mounts *mounts, uint64_t mount_id)
+{
+    const struct mount *share = &mounts->entries[SHARE];
+    return share->references && share->id == mount_id;
+}
+
 bool mounts_take_known(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_mount)
 {
     struct mount *unused;
+    if (is_share(mounts, mount_id)) {
+        if (mounts->entries[SHARE].fd < 0)
+            return false;
+        *ret_mount = SHARE;
+        return true;
+    }
     pthread_mutex_lock(&mounts->lock);
     struct mount *entry = find_locked(mounts, mount_id, &unused);
     if (entry && entry->fd < 0)
@@ -197,6 +222,10 @@ bool mounts_take_known(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_m
 int mounts_take(struct mounts *mounts, int fd, const struct statx *attributes, uint32_t *ret_mount)
 {
     int error = 0;
+    if (is_share(mounts, attributes->stx_mnt_id)) {
+        *ret_mount = SHARE;
+        return 0;
+    }
     pthread_mutex_lock(&mounts->lock);
     struct mount *unused;
     struct mount *entry = find_locked(mounts, attributes->stx_mnt_id, &unused);
@@ -225,6 +254,8 @@ int mounts_take(struct mounts *mounts, int fd, const struct statx *attributes, u
 void mounts_drop(struct mounts *mounts, uint32_t mount)
 {
     autoclose int fd = -1;
+    if (mount == SHARE)
+        return;
     pthread_mutex_lock(&mounts->lock);
     struct mount *entry = &mounts->entries[mount];
     if (--entry->references == 0)

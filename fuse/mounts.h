@@ -10,16 +10,19 @@
  * was seen to be the same, by its unique id, or, on kernels that have none, its device. Where there
  * are no handles each inode has a descriptor, which keeps its mount.
  *
- * Owner: the inode table. Any thread; adding and dropping take the table's lock, reading an entry
- * that one of one's own inodes refers to takes none.
+ * Owner: the inode table. Any thread; adding and dropping take the table's lock, except for the
+ * share's own entry, which is never dropped and therefore not counted; reading an entry that one of
+ * one's own inodes refers to takes none.
  */
 #ifndef VIOFS_MOUNTS_H
 #define VIOFS_MOUNTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "arena.h"
 #include "epoch.h"
 #include "host_fh.h"
 #include "settings.h"
@@ -28,9 +31,15 @@
 
 struct mounts;
 
-/* mountinfo: of host_mounts.h, stays the caller's. The first mount taken is never released. */
-int mounts_new(enum file_handles_mode mode, int mountinfo, struct epochs *epochs,
-               struct mounts **ret_mounts);
+/* What the table takes of the arena. */
+size_t mounts_arena_size(void);
+
+/*
+ * mountinfo: of host_mounts.h, stays the caller's. The first mount taken, while there is one thread
+ * only, is the share's and never released.
+ */
+int mounts_new(struct arena *arena, enum file_handles_mode mode, int mountinfo,
+               struct epochs *epochs, struct mounts **ret_mounts);
 void mounts_free(struct mounts *mounts);
 
 /*
