@@ -210,15 +210,11 @@ int64_t queue_ns_since(const struct timespec *start)
     return queue_ns_between(start, &now);
 }
 
-bool queue_batch_is_full(const struct queue *queue, unsigned behind)
+bool queue_batch_is_full(unsigned done, int64_t age_ns, unsigned behind)
 {
-    if (queue->unannounced < 2)
-        return false;
-    int64_t age = queue_ns_since(&queue->unannounced_since);
-    if (age >= QUEUE_BATCH_NS)
+    if (age_ns >= QUEUE_BATCH_NS)
         return true;
-    int64_t pace = age / (queue->unannounced - 1);
-    return queue->unannounced >= QUEUE_BATCH_MIN && pace * behind <= QUEUE_WAKE_NS;
+    return done >= QUEUE_BATCH_MIN && age_ns / (done - 1) * behind <= QUEUE_WAKE_NS;
 }
 
 /* Returns true when a notification is waiting, or may be. */

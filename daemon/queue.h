@@ -75,7 +75,7 @@ struct worker {
     pthread_t thread;
     enum worker_state state; /* pop_lock */
     bool is_stuck;           /* pop_lock: the server was told so */
-    bool owes;               /* its own: with its last chain a notification was put off */
+    bool owes;               /* its own: the notification of its last chain was put off */
     struct fuse_thread *fuse;
     struct virtq_slot slot;
 
@@ -215,10 +215,10 @@ bool queue_watch(struct queue *queue, bool all_may_wait);
 void queue_announce(struct queue *queue);
 
 /*
- * For worker.c. push_lock held: true when the driver should be told of what is unannounced, so many
- * chains (as virtq_behind() says) being left to do.
+ * For worker.c: whether the driver should be told of a batch of so many completions, the first of
+ * them age_ns old, behind (see virtq_behind()) chains being left to do.
  */
-bool queue_batch_is_full(const struct queue *queue, unsigned behind);
+bool queue_batch_is_full(unsigned done, int64_t age_ns, unsigned behind);
 
 /* pop_lock, which a leader that polls gives away when it is wanted, by queue_let_in(). */
 void queue_lock_pop(struct queue *queue);

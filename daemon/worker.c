@@ -266,6 +266,7 @@ static int take_chain(struct worker *worker)
         if (rc)
             break;
         wait_for_work(queue);
+        worker->owes = false;
     }
     if (rc > 0) {
         queue_step(queue);
@@ -301,7 +302,8 @@ static void give_back(struct worker *worker, size_t length)
         virtq_push(&queue->virtq, worker->slot.head, (uint32_t)length);
         if (queue->unannounced++ == 0)
             clock_gettime(CLOCK_MONOTONIC, &queue->unannounced_since);
-        else if (queue_batch_is_full(queue, virtq_behind(&queue->virtq, &worker->slot)))
+        else if (queue_batch_is_full(queue->unannounced, queue_ns_since(&queue->unannounced_since),
+                                     virtq_behind(&queue->virtq, &worker->slot)))
             queue_announce(queue);
         worker->owes = queue->unannounced != 0;
     }

@@ -97,6 +97,50 @@ static void idle_is_silent(struct daemon *daemon)
     guest_check_alive(&guest);
 }
 
+/* How often the thread of that name has slept or was sent to sleep. */
+static unsigned long switches_of_thread(pid_t pid, const char *wanted)
+{
+    char path[320], name[32];
+    unsigned long sum = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        FAIL("%s: %m", path);
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", pid, entry->d_name);
+        FILE *file = fopen(path, "re");
+        bool found =
+            file && fgets(name, sizeof(name), file) && strncmp(name, wanted, strlen(wanted)) == 0;
+        if (file)
+            fclose(file);
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid, entry->d_name);
+        if (found)
+            sum += switches_of(path);
+    }
+    closedir(dir);
+    return sum;
+}
+
+/*
+ * Without other threads to call, a queue that answers one request after the other and tells of each
+ * needs nobody to look after it.
+ */
+static void nobody_is_woken_beside(struct daemon *daemon)
+{
+    struct guest guest;
+
+    guest_start(&guest, daemon, NULL);
+    daemon_fd_count(daemon); /* finds the server */
+    unsigned long before = switches_of_thread(daemon->server, "control");
+    CHECK(before > 0);
+    for (int round = 0; round < 50; round++) {
+        guest_check_ring(&guest, 1);
+        sleep_ms(1);
+    }
+    CHECK_EQ(switches_of_thread(daemon->server, "control") - before, 0);
+}
+
 static double now_fine_ms(void)
 {
     struct timespec now;
@@ -137,6 +181,9 @@ static const struct test_case cases[] = {
     {.name = "idle-is-silent-without-handles",
      .run = idle_is_silent,
      .words = "--inode-file-handles=never --sandbox=none"},
+    {.name = "nobody-is-woken-beside",
+     .run = nobody_is_woken_beside,
+     .words = "--thread-pool-size=0"},
     {.name = "starts-soon", .run = starts_soon, .not_started = true},
 };
 
