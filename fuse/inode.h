@@ -83,12 +83,21 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
                  struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount);
 
 /*
- * The inode by which the guest knows what it calls name in parent, with one lookup counted; -ENOENT
- * if it does not know it. It may be another file's of the same number that is gone by now: then
- * inode_fd() says -ESTALE. Takes one system call.
+ * The same with a system call less when it is a FIFO, socket or device (of which an inode keeps a
+ * descriptor), and with more when it is not.
  */
-int inode_lookup_in_use(struct fuse_thread *thread, struct inode *parent, const char *name,
-                        struct inode **ret_inode, struct statx *ret_attributes);
+int inode_lookup_special(struct fuse_thread *thread, struct inode *parent, const char *name,
+                         struct inode **ret_inode, struct statx *ret_attributes,
+                         bool *ret_submount);
+
+/*
+ * For what is about to lose its name: the inode by which the guest knows what it calls name in
+ * parent, with one lookup counted, and an O_PATH descriptor of it as inode_fd() gives it, or -1 if
+ * there is none to be had. Returns -ENOENT if the guest does not know it, or if it is a file with
+ * other names left, or the errno of the host's open(2).
+ */
+int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const char *name,
+                      struct inode **ret_inode, int *ret_fd);
 
 /*
  * The same as inode_lookup() for a file that is open: fd is any descriptor of it, and stays the

@@ -401,6 +401,11 @@ static bool is_known_mount(struct inode_table *table, const struct statx *attrib
            mounts_find(table->mounts, attributes->stx_mnt_id, mount);
 }
 
+static bool is_submount(const struct inode *parent, const struct inode *inode)
+{
+    return inode->mount != parent->mount && S_ISDIR(inode->type);
+}
+
 int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *name,
                  struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount)
 {
@@ -431,25 +436,75 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
             return error;
     }
     *ret_inode = inode;
-    *ret_submount = inode->mount != parent->mount && S_ISDIR(inode->type);
+    *ret_submount = is_submount(parent, inode);
     return 0;
 }
 
-int inode_lookup_in_use(struct fuse_thread *thread, struct inode *parent, const char *name,
-                        struct inode **ret_inode, struct statx *ret_attributes)
+int inode_lookup_special(struct fuse_thread *thread, struct inode *parent, const char *name,
+                         struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount)
 {
-    struct inode_table *table = thread->server->inodes;
-    uint32_t mount = parent->mount;
     int parent_fd;
     int error = inode_fd(thread, parent, &parent_fd);
     if (!error)
-        error = host_stat_name(parent_fd, name, ret_attributes);
-    if (error)
-        return error;
-    if (!is_known_mount(table, ret_attributes, &mount))
-        return -ENOENT;
-    *ret_inode = find_alike(table, mount, ret_attributes, is_in_use);
-    return *ret_inode ? 0 : -ENOENT;
+        error = lookup_by_descriptor(thread, parent_fd, name, ret_inode, ret_attributes);
+    if (!error)
+        *ret_submount = is_submount(parent, *ret_inode);
+    return error;
+}
+
+/* The inode that the guest knows and that is about to lose its last name, or NULL. */
+static struct inode *find_last(struct inode_table *table, const struct inode *parent,
+                               const struct statx *attributes,
+                               bool (*condition)(struct inode *inode))
+{
+    uint32_t mount = parent->mount;
+    if (!S_ISDIR(attributes->stx_mode) && attributes->stx_nlink > 1)
+        return NULL;
+    return is_known_mount(table, attributes, &mount)
+               ? find_alike(table, mount, attributes, condition)
+               : NULL;
+}
+
+int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const char *name,
+                      struct inode **ret_inode, int *ret_fd)
+{
+    struct inode_table *table = thread->server->inodes;
+    struct statx attributes;
+    struct inode *inode = NULL;
+    autoclose int fd = -1;
+    int parent_fd;
+    int error = inode_fd(thread, parent, &parent_fd);
+    /* Attributes are all it takes to find one that has a descriptor; the last one tells which kind
+     * is to be expected. */
+    if (!error && thread->removes_pinned) {
+        error = host_stat_name(parent_fd, name, &attributes);
+        if (!error)
+            inode = find_last(table, parent, &attributes, is_pinned);
+        thread->removes_pinned = inode;
+    }
+    if (!error && !inode) {
+        error = host_open_path(parent_fd, name, &fd);
+        if (!error)
+            error = host_stat_fd(fd, &attributes);
+        if (!error)
+            inode = find_last(table, parent, &attributes, is_in_use);
+    }
+    if (error || !inode)
+        return error ? error : -ENOENT;
+
+    *ret_inode = inode;
+    /* Without a time of birth its number may have been another file's: then the handle tells. */
+    if (fd < 0 || inode->birth == 0) {
+        if (inode_fd(thread, inode, ret_fd) < 0)
+            *ret_fd = -1;
+        return 0;
+    }
+    *ret_fd = steal_fd(&fd);
+    if (!S_ISDIR(inode->type))
+        thread->removes_pinned = is_pinned(inode);
+    if (!inode_cache_offer(thread, inode, *ret_fd))
+        thread_close_later(thread, *ret_fd);
+    return 0;
 }
 
 int inode_of_file(struct fuse_thread *thread, int fd, struct inode **ret_inode,

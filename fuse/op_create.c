@@ -136,10 +136,13 @@ int op_mknod(struct fuse_req *req)
     become_server(req, &maker);
     if (!error)
         error = keep_owner(req, &maker, dirfd, name);
+    if (!(mode & S_IFMT))
+        mode |= S_IFREG;
     if (!error)
-        error =
-            labels_set_name(req, dirfd, name, mode & S_IFMT ? mode : mode | S_IFREG, &maker.ext);
-    return error ? error : op_reply_entry(req, name);
+        error = labels_set_name(req, dirfd, name, mode, &maker.ext);
+    if (error)
+        return error;
+    return S_ISREG(mode) ? op_reply_entry(req, name) : op_reply_special(req, name);
 }
 
 int op_mkdir(struct fuse_req *req)

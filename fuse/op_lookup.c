@@ -41,6 +41,15 @@ int op_reply_entry(struct fuse_req *req, const char *name)
     return error ? error : reply_found(req, inode, &attributes, submount);
 }
 
+int op_reply_special(struct fuse_req *req, const char *name)
+{
+    struct inode *inode;
+    struct statx attributes;
+    bool submount;
+    int error = inode_lookup_special(req->thread, req->inode, name, &inode, &attributes, &submount);
+    return error ? error : reply_found(req, inode, &attributes, submount);
+}
+
 /* 1 for ".", 2 for "..", 0 for any other name. */
 static unsigned count_dots(const struct fuse_req *req)
 {

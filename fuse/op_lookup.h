@@ -15,6 +15,9 @@
  */
 int op_reply_entry(struct fuse_req *req, const char *name);
 
+/* The same, the short way for a FIFO, socket or device. */
+int op_reply_special(struct fuse_req *req, const char *name);
+
 /*
  * Takes the next name of the request, and a descriptor of the directory that the header names, good
  * until the request ends. Returns 0 or a negative errno.

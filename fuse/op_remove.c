@@ -27,17 +27,7 @@ struct victim {
 static struct victim find_victim(struct fuse_req *req, struct inode *parent, const char *name)
 {
     struct victim victim = {.fd = -1};
-    struct statx attributes;
-    struct inode *inode;
-    if (inode_lookup_in_use(req->thread, parent, name, &inode, &attributes) < 0)
-        return victim;
-    if (!S_ISDIR(attributes.stx_mode) && attributes.stx_nlink > 1) {
-        inode_forget(req->thread, inode_id(req->server->inodes, inode), 1);
-        return victim;
-    }
-    victim.inode = inode;
-    if (inode_fd(req->thread, inode, &victim.fd) < 0)
-        victim.fd = -1;
+    (void)inode_lookup_last(req->thread, parent, name, &victim.inode, &victim.fd);
     return victim;
 }
 

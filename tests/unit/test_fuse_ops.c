@@ -364,6 +364,46 @@ static void removing_and_renaming(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+/*
+ * What the guest knows stays what it is when its last name is gone, until it forgets it; in
+ * whatever order files come that have a descriptor (FIFOs), that have none, that have another name,
+ * and that it does not know.
+ */
+static void known_after_removal(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    struct fuse_getattr_in getattr = {0};
+    for (unsigned i = 0; i < 64; i++) {
+        enum { FIFO, PLAIN, LINKED, UNKNOWN } kind = (i ^ i >> 2 ^ i >> 4) % 4;
+        if (kind == FIFO)
+            CHECK_EQ(mkfifo(guest_path(&guest, "f"), 0600), 0);
+        else
+            guest_host_file(&guest, "f", "content");
+        if (kind == LINKED)
+            CHECK_EQ(link(guest_path(&guest, "f"), guest_path(&guest, "other")), 0);
+        uint64_t node = kind == UNKNOWN ? 0 : guest_lookup(&guest, "f");
+        uint64_t ino = guest_host_stat(&guest, "f").st_ino;
+        CHECK_EQ(guest_name(&guest, FUSE_UNLINK, ROOT, "f"), 0);
+        CHECK_EQ(guest_name(&guest, FUSE_UNLINK, ROOT, "f"), -ENOENT);
+        if (kind == UNKNOWN)
+            continue;
+        /* Another file, which may have the number that was given back. */
+        guest_host_file(&guest, "new", "");
+        CHECK_EQ(guest_do(&guest, FUSE_GETATTR, node, getattr), 0);
+        CHECK_EQ(BODY(fuse_attr_out)->attr.ino, ino);
+        CHECK_EQ(BODY(fuse_attr_out)->attr.size, kind == FIFO ? 0 : 7);
+        CHECK_EQ(BODY(fuse_attr_out)->attr.nlink, kind == LINKED ? 1 : 0);
+        if (kind == LINKED)
+            CHECK_EQ(guest_name(&guest, FUSE_UNLINK, ROOT, "other"), 0);
+        CHECK_EQ(unlink(guest_path(&guest, "new")), 0);
+        struct fuse_forget_in forget = {.nlookup = 1};
+        guest_do(&guest, FUSE_FORGET, node, forget);
+        CHECK_EQ(guest_do(&guest, FUSE_GETATTR, node, getattr), -ESTALE);
+    }
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 /* No special file is ever opened, and no link followed; nothing waits for a FIFO's other end. */
 static void special_files_stay_closed(void)
 {
@@ -574,6 +614,7 @@ int main(void)
     RUN(attributes_change);
     RUN(making_and_linking);
     RUN(removing_and_renaming);
+    RUN(known_after_removal);
     RUN(special_files_stay_closed);
     RUN(file_system_and_access);
     RUN(read_only_share);
