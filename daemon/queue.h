@@ -51,8 +51,8 @@
 #define QUEUE_BATCH_MIN        4
 #define QUEUE_BATCH_NS         100000
 #define QUEUE_WAKE_NS          70000
-#define QUEUE_WATCH_MS         2
-#define QUEUE_STUCK_LOOKS      2
+#define QUEUE_WATCH_MS         4
+#define QUEUE_STUCK_LOOKS      1
 
 enum queue_state {
     QUEUE_IDLE,    /* no threads */
