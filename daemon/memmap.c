@@ -376,6 +376,15 @@ int memmap_translate(const struct memmap *map, uint64_t address, uint64_t size, 
     return (int)filled;
 }
 
+struct memmap_span memmap_span_around(const struct memmap *map, uint64_t address)
+{
+    const struct region *region = find_guest(map, address);
+
+    if (!region)
+        return (struct memmap_span){0};
+    return (struct memmap_span){region->at.guest_address, region->at.size, region->host};
+}
+
 int memmap_copy_in(const struct memmap *map, uint64_t address, void *buffer, size_t size)
 {
     char *to = buffer;

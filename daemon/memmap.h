@@ -73,6 +73,29 @@ int memmap_translate(const struct memmap *map, uint64_t address, uint64_t size, 
                      unsigned iov_max);
 
 /*
+ * A stretch of guest memory that lies in one region: what is looked for next mostly lies where the
+ * last one did. Good for as long as the snapshot that it comes from; of size 0 there is nothing in
+ * it.
+ */
+struct memmap_span {
+    uint64_t guest_address;
+    uint64_t size;
+    char *host;
+};
+
+/* The region around a guest address, or nothing. */
+struct memmap_span memmap_span_around(const struct memmap *map, uint64_t address);
+
+/* Where [address, address + size) is, if it lies in the span; else NULL. */
+static inline char *memmap_span_find(const struct memmap_span *span, uint64_t address,
+                                     uint64_t size)
+{
+    uint64_t offset = address - span->guest_address;
+
+    return offset < span->size && size <= span->size - offset ? span->host + offset : NULL;
+}
+
+/*
  * The way back: the guest address of a piece that this snapshot translated. Returns false when it
  * lies in none of its regions.
  */

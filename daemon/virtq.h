@@ -114,6 +114,7 @@ struct virtq {
     alignas(VIRTQ_CACHE_LINE) uint16_t last_avail; /* next entry to take */
     uint16_t avail_seen;                           /* the driver's index when last looked at */
     bool kicks_armed;                              /* the driver was asked for kicks */
+    struct memmap_span near;                       /* where the last buffer was, in memory */
     const char *fault;                             /* why pop called the ring broken */
 
     /* The push side. */

@@ -68,6 +68,7 @@ static int split_attach(struct virtq *vq, const struct memmap *memory)
         return -EINVAL;
 
     vq->memory = memory;
+    vq->near = (struct memmap_span){0};
     vq->desc = (struct vring_desc *)desc;
     vq->avail = (struct vring_avail *)avail;
     vq->used = (struct vring_used *)used;
@@ -132,9 +133,23 @@ static int add_beyond(struct virtq *vq, struct virtq_slot *slot, unsigned filled
     return 1;
 }
 
+/* As memmap_translate() says, and at once when the buffer is where the last one was. */
+static inline int translate(struct virtq *vq, const struct vring_desc *desc, struct iovec *iov,
+                            unsigned iov_max)
+{
+    char *host = memmap_span_find(&vq->near, desc->addr, desc->len);
+
+    if (!host || !desc->len || !iov_max) {
+        vq->near = memmap_span_around(vq->memory, desc->addr);
+        return memmap_translate(vq->memory, desc->addr, desc->len, iov, iov_max);
+    }
+    *iov = (struct iovec){.iov_base = host, .iov_len = desc->len};
+    return 1;
+}
+
 /* Adds one buffer to the slot's lists. Returns 0 or -EBADMSG. */
-static int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct walk *walk,
-                      const struct vring_desc *desc)
+static inline int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct walk *walk,
+                             const struct vring_desc *desc)
 {
     unsigned filled = walk->readable + walk->writable;
     bool writable = desc->flags & VRING_DESC_F_WRITE;
@@ -145,8 +160,7 @@ static int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct walk *wa
     if (walk->bytes > UINT32_MAX)
         return broken(vq, "a chain of 4 GiB or more");
 
-    int count = memmap_translate(vq->memory, desc->addr, desc->len, slot->iov + filled,
-                                 slot->iov_max - filled);
+    int count = translate(vq, desc, slot->iov + filled, slot->iov_max - filled);
     if (count == -E2BIG)
         return broken(vq, "a chain over too many memory regions");
     if (count < 0)

@@ -213,6 +213,55 @@ static void address_outside_memory(void)
 }
 
 /* Buffers in the window, beside it, over its edges; none of them breaks the ring. */
+/* A buffer is looked for where the last one was only as long as that is where it is. */
+static void memory_changes_between_chains(void)
+{
+    enum { HALF = MEMORY / 2 };
+    struct vu_memory_region halves[] = {
+        {GUEST, HALF, 0, 0}, {GUEST + HALF, HALF, HALF, 0}, /* of another file from now on */
+    };
+    struct memmap *changed;
+    int fds[2] = {memfd_create("guest", MFD_CLOEXEC), memfd_create("other", MFD_CLOEXEC)};
+
+    setup(0, 0);
+    desc(ring.desc, 0, HALF - 4, 8, NEXT, 1);
+    desc(ring.desc, 1, HALF, 4, NEXT, 2);
+    desc(ring.desc, 2, DATA, 4, NEXT, 3);
+    desc(ring.desc, 3, HALF + 8, 4, 0, 0);
+    offer(0);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    CHECK_EQ(ring.slot.chain.readable_count, 4);
+    CHECK(ring.slot.chain.readable[0].iov_len == 8);
+
+    CHECK_EQ(ftruncate(fds[0], HALF), 0);
+    CHECK_EQ(ftruncate(fds[1], HALF), 0);
+    char *first = mmap(NULL, HALF, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+    memcpy(first, ring.memory, HALF);
+    CHECK_EQ(pwrite(fds[1], "new!", 4, 0), 4);
+    CHECK_EQ(pwrite(fds[1], "also", 4, 8), 4);
+    CHECK_EQ(memmap_new_table(NULL, halves, fds, 2, &changed), 0);
+    CHECK_EQ(virtq_attach(&ring.vq, changed), 0);
+    memmap_unref(ring.map);
+    ring.map = changed;
+
+    struct vring_avail *avail = (void *)(first + ((char *)ring.avail - ring.memory));
+    avail->ring[1] = 0;
+    avail->idx = 2;
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+    const struct iovec *pieces = ring.slot.chain.readable;
+    CHECK_EQ(ring.slot.chain.readable_count, 5); /* the first lies in both */
+    CHECK_EQ(pieces[0].iov_len, 4);
+    CHECK(memcmp(pieces[1].iov_base, "new!", 4) == 0);
+    CHECK(memcmp(pieces[2].iov_base, "new!", 4) == 0);
+    first[DATA] = '3';
+    CHECK_EQ(*(char *)pieces[3].iov_base, '3');
+    CHECK(memcmp(pieces[4].iov_base, "also", 4) == 0);
+    munmap(first, HALF);
+    close(fds[0]);
+    close(fds[1]);
+    teardown();
+}
+
 static void buffers_in_the_window(void)
 {
     const uint64_t base = UINT64_C(0x8000000000) - GUEST; /* desc() adds GUEST */
@@ -545,6 +594,7 @@ int main(void)
     RUN(loop_of_two_without_bytes);
     RUN(readable_behind_writable);
     RUN(address_outside_memory);
+    RUN(memory_changes_between_chains);
     RUN(buffers_in_the_window);
     RUN(more_than_4_gib);
     RUN(available_index_jumps);
