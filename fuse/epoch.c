@@ -54,7 +54,7 @@ int epochs_new(unsigned max_threads, struct epochs **ret_epochs)
         return -ENOMEM;
     }
     for (unsigned i = 0; i < max_threads; i++)
-        epochs->slots[i] = (struct epoch_slot){0};
+        epochs->slots[i] = (struct epoch_slot){.number = i};
     *ret_epochs = epochs;
     return 0;
 }

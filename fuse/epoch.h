@@ -32,6 +32,7 @@ struct epochs;
 struct epoch_slot {
     _Alignas(64) _Atomic uint64_t inside; /* the epoch announced; 0: outside */
     atomic_bool taken;
+    uint32_t number; /* of the slot, from 0 on */
     /* What the thread says it uses, 0 behind the last one. Written by itself only. */
     _Atomic uint32_t uses[EPOCH_USES_MAX];
     _Atomic uint64_t writes; /* the node id that the thread is writing to; 0: none */
@@ -46,6 +47,12 @@ void epochs_free(struct epochs *epochs); /* releases whatever is retired */
 /* Takes a slot for the calling thread. Returns 0 or -EAGAIN when all are taken. */
 int epoch_slot_take(struct epochs *epochs, struct epoch_slot **ret_slot);
 void epoch_slot_put(struct epoch_slot *slot);
+
+/* Which of the slots it is: no two threads at a time have the same number. */
+static inline uint32_t epoch_slot_number(const struct epoch_slot *slot)
+{
+    return slot->number;
+}
 
 void epoch_enter(struct epochs *epochs, struct epoch_slot *slot);
 

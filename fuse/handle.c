@@ -7,23 +7,31 @@
 
 #include "server.h"
 
+/* In handle.user; no thread's number. */
+#define HANDLE_USED_BY_MANY UINT32_MAX
+
 struct handle_table {
     struct fuse_server *server;
     struct handle *slab;
-    pthread_mutex_t lock;  /* guards free list and high */
     _Atomic uint32_t high; /* slots below it were used at some time */
-    uint32_t free;         /* first of the free list; index 0 ends it and is never used */
+
+    _Alignas(64) pthread_mutex_t lock; /* guards free list and high */
+    uint32_t free;                     /* first of the free list; index 0 ends it */
 };
+
+size_t handles_arena_size(void)
+{
+    return HANDLE_SLOTS * sizeof(struct handle);
+}
 
 int handle_table_new(struct fuse_server *server, struct handle_table **ret_table)
 {
-    struct handle_table *table = calloc(1, sizeof(*table));
+    struct handle_table *table = aligned_alloc(64, sizeof(*table));
     if (!table)
         return -ENOMEM;
-    table->server = server;
-    table->high = 1;
+    *table = (struct handle_table){.server = server, .high = 1};
     pthread_mutex_init(&table->lock, NULL);
-    table->slab = arena_take(server->arena, (size_t)HANDLES_MAX * sizeof(struct handle));
+    table->slab = arena_take(server->arena, handles_arena_size());
     if (!table->slab) {
         free(table);
         return -ENOMEM;
@@ -37,39 +45,76 @@ void handle_table_free(struct handle_table *table)
     free(table);
 }
 
-static struct handle *slot_take(struct handle_table *table)
+/* Moves up to HANDLE_LOT free slots from the table to the thread. */
+static void spares_fetch(struct handle_table *table, struct handle_spares *spares)
 {
-    struct handle *handle = NULL;
     pthread_mutex_lock(&table->lock);
-    if (table->free) {
-        handle = &table->slab[table->free];
-        table->free = handle->next;
-    } else if (table->high < HANDLES_MAX) {
-        handle = &table->slab[table->high];
-        atomic_store_explicit(&table->high, table->high + 1, memory_order_release);
+    while (spares->count < HANDLE_LOT && table->free) {
+        spares->slots[spares->count++] = table->free;
+        table->free = table->slab[table->free].next;
     }
+    uint32_t high = atomic_load_explicit(&table->high, memory_order_relaxed);
+    while (spares->count < HANDLE_LOT && high < HANDLE_SLOTS)
+        spares->slots[spares->count++] = high++;
+    atomic_store_explicit(&table->high, high, memory_order_release);
     pthread_mutex_unlock(&table->lock);
-    return handle;
 }
 
-/* Nobody uses the handle any more. As of epoch_release. */
-static void slot_release(void *context, uint64_t index)
+/* Moves all but so many back. */
+static void spares_return(struct handle_table *table, struct handle_spares *spares, uint32_t keep)
 {
-    struct handle_table *table = context;
-    struct handle *handle = &table->slab[index];
+    pthread_mutex_lock(&table->lock);
+    while (spares->count > keep) {
+        uint32_t index = spares->slots[--spares->count];
+        table->slab[index].next = table->free;
+        table->free = index;
+    }
+    pthread_mutex_unlock(&table->lock);
+}
+
+void handle_spares_return(struct fuse_thread *thread)
+{
+    spares_return(thread->server->handles, &thread->spare_handles, 0);
+}
+
+static struct handle *slot_take(struct handle_table *table, struct handle_spares *spares)
+{
+    if (spares->count == 0)
+        spares_fetch(table, spares);
+    if (spares->count == 0)
+        return NULL;
+    return &table->slab[spares->slots[--spares->count]];
+}
+
+static void slot_give(struct handle_table *table, struct handle_spares *spares, uint32_t index)
+{
+    if (spares->count == HANDLE_SPARES_MAX)
+        spares_return(table, spares, HANDLE_LOT);
+    spares->slots[spares->count++] = index;
+}
+
+/* Nobody uses the handle any more. */
+static void handle_close(struct handle_table *table, struct handle *handle)
+{
     close(handle->fd);
     fd_budget_give(&table->server->budget);
     pthread_mutex_destroy(&handle->position_lock);
-    pthread_mutex_lock(&table->lock);
-    handle->next = table->free;
-    table->free = (uint32_t)index;
-    pthread_mutex_unlock(&table->lock);
 }
 
-int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32_t flags,
+/* The same later and by whatever thread, as of epoch_release. */
+static void close_retired(void *context, uint64_t index)
+{
+    struct handle_table *table = context;
+    struct handle_spares one = {.count = 1, .slots = {(uint32_t)index}};
+    handle_close(table, &table->slab[index]);
+    spares_return(table, &one, 0);
+}
+
+int handle_new(struct fuse_thread *thread, enum handle_kind kind, int fd, uint32_t flags,
                uint64_t nodeid, uint64_t *ret_fh)
 {
-    struct handle *handle = slot_take(table);
+    struct handle_table *table = thread->server->handles;
+    struct handle *handle = slot_take(table, &thread->spare_handles);
     if (!handle)
         return -ENFILE;
     uint32_t generation = handle->last_generation + 1;
@@ -81,6 +126,7 @@ int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32
     handle->flags = flags;
     atomic_store_explicit(&handle->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&handle->always_waits, false, memory_order_relaxed);
+    atomic_store_explicit(&handle->user, epoch_slot_number(thread->epoch), memory_order_relaxed);
     handle->position = 0;
     pthread_mutex_init(&handle->position_lock, NULL);
     atomic_store_explicit(&handle->generation, generation, memory_order_release);
@@ -109,10 +155,21 @@ static struct handle *find(struct handle_table *table, enum handle_kind kind, ui
     return handle;
 }
 
-/* Makes it last until the request ends. Returns false when it was closed a moment ago. */
-static bool hold(struct fuse_thread *thread, const struct handle *handle, uint32_t generation)
+/*
+ * Makes it last until the request ends. Returns false when it was closed a moment ago.
+ *
+ * Closing looks at the announcements of all threads, unless the one that closes is the handle's
+ * only user so far. That is safe as these steps have one order for everybody: whoever uses it says
+ * so in user and then finds the generation unchanged, whoever closes it changes the generation and
+ * then reads user; so the second of the two sees what the first one did. What a late user writes to
+ * a slot that is somebody else's by now only makes that handle's closing look.
+ */
+static bool hold(struct fuse_thread *thread, struct handle *handle, uint32_t generation)
 {
     epoch_use(thread->epoch, (uint32_t)(handle - thread->server->handles->slab));
+    uint32_t user = atomic_load(&handle->user);
+    if (user != HANDLE_USED_BY_MANY && user != epoch_slot_number(thread->epoch))
+        atomic_store(&handle->user, HANDLE_USED_BY_MANY);
     return atomic_load(&handle->generation) == generation;
 }
 
@@ -131,7 +188,7 @@ int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd)
     struct handle_table *table = thread->server->handles;
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
     for (uint32_t index = 1; index < high; index++) {
-        const struct handle *handle = &table->slab[index];
+        struct handle *handle = &table->slab[index];
         uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
         if (generation != 0 &&
             atomic_load_explicit(&handle->nodeid, memory_order_relaxed) == nodeid &&
@@ -145,16 +202,21 @@ int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd)
 
 /* Closes an open handle; of several threads that try, one does. */
 static int release(struct handle_table *table, struct handle *handle, uint32_t generation,
-                   const struct epoch_slot *own)
+                   const struct epoch_slot *own, struct handle_spares *spares)
 {
     struct epochs *epochs = table->server->epochs;
     uint32_t index = (uint32_t)(handle - table->slab);
     if (!atomic_compare_exchange_strong(&handle->generation, &generation, 0))
         return -EBADF;
-    if (epoch_is_used(epochs, index, own))
-        epoch_retire(epochs, slot_release, table, index);
-    else
-        slot_release(table, index);
+    bool mine = own && atomic_load(&handle->user) == epoch_slot_number(own);
+    if (!mine && epoch_is_used(epochs, index, own)) {
+        epoch_retire(epochs, close_retired, table, index);
+    } else if (spares) {
+        handle_close(table, handle);
+        slot_give(table, spares, index);
+    } else {
+        close_retired(table, index);
+    }
     return 0;
 }
 
@@ -162,12 +224,14 @@ int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t f
 {
     struct handle_table *table = thread->server->handles;
     struct handle *handle = find(table, kind, fh, nodeid);
-    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread->epoch) : -EBADF;
+    if (!handle)
+        return -EBADF;
+    return release(table, handle, (uint32_t)(fh >> 32), thread->epoch, &thread->spare_handles);
 }
 
 void handle_drop(struct handle_table *table, uint64_t fh)
 {
-    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL);
+    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL, NULL);
 }
 
 void handle_release_all(struct handle_table *table)
@@ -177,6 +241,6 @@ void handle_release_all(struct handle_table *table)
         struct handle *handle = &table->slab[index];
         uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
         if (generation)
-            release(table, handle, generation, NULL);
+            release(table, handle, generation, NULL, NULL);
     }
 }

@@ -6,6 +6,10 @@
  * descriptor stays open until the request that found it ends, also when another thread releases
  * it meanwhile (epoch.h). It is good only together with the node id that it was opened on.
  *
+ * Whoever opens and closes files needs a slot for each. So that queues do not wait for each other
+ * there, a thread takes free slots from the table and gives them back HANDLE_LOT at a time, and
+ * keeps a few in between. What threads can keep is not missing: the table has so many more slots.
+ *
  * Owner: the table (in the arena). Lifetime: OPEN / CREATE / OPENDIR to RELEASE(DIR).
  */
 #ifndef VIOFS_HANDLE_H
@@ -13,18 +17,27 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
-struct fuse_server;
-struct fuse_thread;
+#include "fuse_server.h"
+
 struct handle_table;
 
-#define HANDLES_MAX (1u << 20) /* open at a time; the descriptor budget is usually less */
+#define HANDLES_MAX       (1u << 20) /* open at a time: no descriptor budget is larger */
+
+/* Free slots that a thread moves at a time, and may keep. */
+#define HANDLE_LOT        16u
+#define HANDLE_SPARES_MAX (2 * HANDLE_LOT)
+
+/* For all that may be open and all that threads may keep; slot 0 is never used. */
+#define HANDLE_SLOTS      (1 + HANDLES_MAX + FUSE_THREADS_MAX * HANDLE_SPARES_MAX)
 
 enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
 
 struct handle {
-    _Atomic uint32_t generation; /* of the fh while open; 0: a free slot */
+    /* A cache line of its own: neighbours may be files of other queues. */
+    _Alignas(64) _Atomic uint32_t generation; /* of the fh while open; 0: a free slot */
     uint32_t last_generation;
     uint32_t next; /* free list */
     int32_t fd;
@@ -32,20 +45,30 @@ struct handle {
     uint32_t flags;           /* open(2) flags that the descriptor has; O_DIRECT: see host_io.h */
     _Atomic uint16_t kind;    /* enum handle_kind */
     atomic_bool always_waits; /* its file system has no RWF_NOWAIT */
+    _Atomic uint32_t user;    /* the one thread that has ever used it; HANDLE_USED_BY_MANY */
 
     /* Directories: where the descriptor's position is. Held over lseek and getdents together. */
     pthread_mutex_t position_lock;
     int64_t position;
 };
 
+/* Numbers of free slots that a thread keeps. Only that thread touches them. */
+struct handle_spares {
+    uint32_t count;
+    uint32_t slots[HANDLE_SPARES_MAX];
+};
+
+/* What the table takes of the arena. */
+size_t handles_arena_size(void);
+
 int handle_table_new(struct fuse_server *server, struct handle_table **ret_table);
 void handle_table_free(struct handle_table *table);
 
 /*
  * Makes a handle of fd, which was counted in the descriptor budget and which the table takes over
- * on success. Returns 0, or -ENFILE when HANDLES_MAX are open.
+ * on success. Returns 0, or -ENFILE when there is no slot: never, as fd counts in the budget.
  */
-int handle_new(struct handle_table *table, enum handle_kind kind, int fd, uint32_t flags,
+int handle_new(struct fuse_thread *thread, enum handle_kind kind, int fd, uint32_t flags,
                uint64_t nodeid, uint64_t *ret_fh);
 
 /* Finds an open handle, which is good until the request ends. Returns 0, or -EBADF when fh is not
@@ -68,5 +91,8 @@ int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t f
 void handle_drop(struct handle_table *table, uint64_t fh);
 
 void handle_release_all(struct handle_table *table);
+
+/* The thread ends: its free slots are the table's again. */
+void handle_spares_return(struct fuse_thread *thread);
 
 #endif

@@ -58,8 +58,8 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
     autoclose int fd = -1;
     error = open_mapped(req, inode, flags, &fd);
     if (!error)
-        error = handle_new(server->handles, kind, fd, (uint32_t)flags,
-                           inode_id(server->inodes, inode), ret_fh);
+        error = handle_new(req->thread, kind, fd, (uint32_t)flags, inode_id(server->inodes, inode),
+                           ret_fh);
     if (error)
         fd_budget_give(&server->budget);
     else

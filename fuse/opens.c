@@ -19,7 +19,7 @@
 
 /* In the words below: used since the hand last came by. Handle numbers leave the bit free. */
 #define HOT          (UINT64_C(1) << 31)
-_Static_assert(HANDLES_MAX <= HOT, "a handle's index must leave the bit free");
+_Static_assert(HANDLE_SLOTS <= HOT, "a handle's index must leave the bit free");
 
 /*
  * words[i] is the handle of the inode of slab index i, 0: none. ring holds the indices whose word
@@ -190,7 +190,7 @@ static int reader(struct fuse_req *req, struct inode *inode, enum handle_kind ki
     autoclose int fd = -1;
     int error = inode_open(req->thread, inode, flags, &fd);
     if (!error)
-        error = handle_new(server->handles, kind, fd, (uint32_t)flags, nodeid, &fh);
+        error = handle_new(req->thread, kind, fd, (uint32_t)flags, nodeid, &fh);
     if (error) {
         fd_budget_give(&server->budget);
         return error;

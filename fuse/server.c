@@ -37,8 +37,8 @@ static int budget_init(struct fd_budget *budget)
 
 static int tables_init(struct fuse_server *server, int share_fd)
 {
-    size_t size = inodes_arena_size() + (size_t)HANDLES_MAX * sizeof(struct handle) +
-                  locks_arena_size() + dax_arena_size(server->settings) + opens_arena_size(server);
+    size_t size = inodes_arena_size() + handles_arena_size() + locks_arena_size() +
+                  dax_arena_size(server->settings) + opens_arena_size(server);
     int error = arena_new(size, &server->arena);
     if (!error)
         error = epochs_new(FUSE_THREADS_MAX, &server->epochs);
@@ -180,12 +180,10 @@ void fuse_server_reset(struct fuse_server *server)
 int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *hooks,
                     struct fuse_thread **ret_thread)
 {
-    struct fuse_thread *thread = calloc(1, sizeof(*thread));
+    struct fuse_thread *thread = aligned_alloc(64, sizeof(*thread));
     if (!thread)
         return -ENOMEM;
-    thread->server = server;
-    thread->mount = NOWHERE;
-    thread->stuck_in = NOWHERE;
+    *thread = (struct fuse_thread){.server = server, .mount = NOWHERE, .stuck_in = NOWHERE};
     pthread_mutex_init(&thread->unopened.position_lock, NULL);
     if (hooks)
         thread->hooks = *hooks;
@@ -210,6 +208,7 @@ void fuse_thread_free(struct fuse_thread *thread)
     if (!thread)
         return;
     counters_leave(&thread->server->counters, &thread->counters);
+    handle_spares_return(thread);
     epoch_slot_put(thread->epoch);
     host_cred_umask(&thread->cred, 0);
     pthread_mutex_destroy(&thread->unopened.position_lock);

@@ -478,7 +478,7 @@ static void handles_belong_to_their_node(void)
     unsigned descriptors = open_descriptors();
 
     CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
-    CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &fh), 0);
+    CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &fh), 0);
     CHECK(fh != 0);
     enter(&fixture);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 7, &handle), 0);
@@ -500,7 +500,8 @@ static void handles_belong_to_their_node(void)
         uint64_t more[EPOCH_USES_MAX + 2];
         for (unsigned i = 0; i < EPOCH_USES_MAX + 2; i++) {
             CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
-            CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 9, &more[i]), 0);
+            CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 9, &more[i]),
+                     0);
         }
         enter(&other);
         for (unsigned i = 0; i < used; i++)
@@ -509,8 +510,7 @@ static void handles_belong_to_their_node(void)
             CHECK_EQ(handle_release(fixture.thread, HANDLE_FILE, more[i], 9), 0);
         CHECK_EQ(handle_release(fixture.thread, HANDLE_FILE, more[0], 9), -EBADF);
         CHECK(used == 0 || fcntl(handle->fd, F_GETFD) >= 0);
-        unsigned kept = used > EPOCH_USES_MAX ? EPOCH_USES_MAX + 2 : used;
-        CHECK_EQ(open_descriptors(), descriptors + 1 + kept);
+        CHECK_EQ(open_descriptors(), descriptors + 1 + used);
         leave(&other);
         CHECK_EQ(open_descriptors(), descriptors + 1);
     }
@@ -519,11 +519,52 @@ static void handles_belong_to_their_node(void)
     CHECK_EQ(open_descriptors(), descriptors);
 
     CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
-    CHECK_EQ(handle_new(table, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &again), 0);
+    CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &again), 0);
     CHECK_EQ((uint32_t)again, (uint32_t)fh);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 7, &handle), -EBADF);
     handle_release_all(table);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, again, 7, &handle), -EBADF);
+    fixture_stop(&fixture);
+}
+
+#define SLOTS_MANY 1000u
+
+/* Opens so many handles, none with a larger slot number than most. */
+static void open_many(struct fuse_thread *thread, unsigned count, uint32_t most, uint64_t *ret_fhs)
+{
+    for (unsigned i = 0; i < count; i++) {
+        CHECK_EQ(fd_budget_take(&thread->server->budget), 0);
+        CHECK_EQ(handle_new(thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &ret_fhs[i]), 0);
+        CHECK((uint32_t)ret_fhs[i] <= most);
+    }
+}
+
+static void release_many(struct fuse_thread *thread, unsigned count, const uint64_t *fhs)
+{
+    for (unsigned i = 0; i < count; i++)
+        CHECK_EQ(handle_release(thread, HANDLE_FILE, fhs[i], 7), 0);
+}
+
+/* Free slots that threads keep are few, and the table's again when a thread ends. */
+static void threads_keep_few_handle_slots(void)
+{
+    static uint64_t fhs[SLOTS_MANY];
+    struct fixture fixture, other;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    other = fixture;
+    for (unsigned i = 0; i < 100; i++) {
+        CHECK_EQ(fuse_thread_new(fixture.server, NULL, &other.thread), 0);
+        open_many(other.thread, HANDLE_LOT, 2 * HANDLE_LOT, fhs);
+        release_many(other.thread, HANDLE_LOT, fhs);
+        fuse_thread_free(other.thread);
+    }
+    /* What one thread opens and another one releases goes back as well. */
+    CHECK_EQ(fuse_thread_new(fixture.server, NULL, &other.thread), 0);
+    for (unsigned round = 0; round < 10; round++) {
+        open_many(fixture.thread, SLOTS_MANY, SLOTS_MANY + 2 * HANDLE_SPARES_MAX, fhs);
+        release_many(other.thread, SLOTS_MANY, fhs);
+    }
+    fuse_thread_free(other.thread);
     fixture_stop(&fixture);
 }
 
@@ -609,6 +650,7 @@ int main(void)
     RUN(cached_inodes_give_way);
     RUN(kept_inodes_outlive_their_name);
     RUN(handles_belong_to_their_node);
+    RUN(threads_keep_few_handle_slots);
     RUN(threads_do_not_mix_files_up);
     close(share_dir);
     nftw(share_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
