@@ -94,10 +94,10 @@ static void slot_give(struct handle_table *table, struct handle_spares *spares, 
 }
 
 /* Nobody uses the handle any more. */
-static void handle_close(struct handle_table *table, struct handle *handle)
+static void handle_close(struct handle_table *table, struct handle *handle, struct fd_purse *purse)
 {
     close(handle->fd);
-    fd_budget_give(&table->server->budget);
+    fd_budget_give(&table->server->budget, purse);
     pthread_mutex_destroy(&handle->position_lock);
 }
 
@@ -106,7 +106,7 @@ static void close_retired(void *context, uint64_t index)
 {
     struct handle_table *table = context;
     struct handle_spares one = {.count = 1, .slots = {(uint32_t)index}};
-    handle_close(table, &table->slab[index]);
+    handle_close(table, &table->slab[index], NULL);
     spares_return(table, &one, 0);
 }
 
@@ -200,20 +200,24 @@ int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd)
     return -EBADF;
 }
 
-/* Closes an open handle; of several threads that try, one does. */
+/*
+ * Closes an open handle; of several threads that try, one does. thread: the caller's, which has no
+ * more use for it itself; NULL: nobody knows.
+ */
 static int release(struct handle_table *table, struct handle *handle, uint32_t generation,
-                   const struct epoch_slot *own, struct handle_spares *spares)
+                   struct fuse_thread *thread)
 {
     struct epochs *epochs = table->server->epochs;
     uint32_t index = (uint32_t)(handle - table->slab);
     if (!atomic_compare_exchange_strong(&handle->generation, &generation, 0))
         return -EBADF;
+    const struct epoch_slot *own = thread ? thread->epoch : NULL;
     bool mine = own && atomic_load(&handle->user) == epoch_slot_number(own);
     if (!mine && epoch_is_used(epochs, index, own)) {
         epoch_retire(epochs, close_retired, table, index);
-    } else if (spares) {
-        handle_close(table, handle);
-        slot_give(table, spares, index);
+    } else if (thread) {
+        handle_close(table, handle, &thread->purse);
+        slot_give(table, &thread->spare_handles, index);
     } else {
         close_retired(table, index);
     }
@@ -224,14 +228,12 @@ int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t f
 {
     struct handle_table *table = thread->server->handles;
     struct handle *handle = find(table, kind, fh, nodeid);
-    if (!handle)
-        return -EBADF;
-    return release(table, handle, (uint32_t)(fh >> 32), thread->epoch, &thread->spare_handles);
+    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread) : -EBADF;
 }
 
 void handle_drop(struct handle_table *table, uint64_t fh)
 {
-    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL, NULL);
+    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL);
 }
 
 void handle_release_all(struct handle_table *table)
@@ -241,6 +243,6 @@ void handle_release_all(struct handle_table *table)
         struct handle *handle = &table->slab[index];
         uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
         if (generation)
-            release(table, handle, generation, NULL, NULL);
+            release(table, handle, generation, NULL);
     }
 }

@@ -161,7 +161,7 @@ static void slot_release(void *context, uint64_t index)
     int fd = inode_cache_remove(table, inode);
     if (fd >= 0) {
         close(fd);
-        fd_budget_give(&table->server->budget);
+        fd_budget_give(&table->server->budget, NULL);
     }
     mounts_drop(table->mounts, inode->mount);
     if (inode_slot_put(table, inode))

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+struct fd_purse;
 struct fuse_server;
 struct fuse_thread;
 struct inode_table;
@@ -153,9 +154,9 @@ int inode_sync_mounts(struct inode_table *table, int share_fd);
 
 /*
  * Takes one descriptor from the budget for something other than a cached inode; if need be, from
- * one. Returns 0, or -ENFILE when all are in use in earnest.
+ * one. purse: as of fd_budget_take(). Returns 0, or -ENFILE when all are in use in earnest.
  */
-int inode_budget_take(struct fuse_server *server);
+int inode_budget_take(struct fuse_server *server, struct fd_purse *purse);
 
 /*
  * Keeps the inode's descriptor until it is forgotten: for a file whose last name is gone. Its file

@@ -31,7 +31,7 @@ static void cached_fd_release(void *context, uint64_t fd)
 {
     struct fuse_server *server = context;
     close((int)fd);
-    fd_budget_give(&server->budget);
+    fd_budget_give(&server->budget, NULL);
 }
 
 /* The same for a descriptor whose place in the budget was given away when it was evicted. */
@@ -67,13 +67,14 @@ static uint32_t cache_victim(struct inode_table *table)
  * Makes room for one descriptor. Called with the lock held. Returns the slot, or
  * INODE_CACHE_NO_SLOT when the budget is spent; *ret_evicted is a descriptor to retire, or -1.
  */
-static uint32_t cache_room(struct inode_table *table, int *ret_evicted)
+static uint32_t cache_room(struct fuse_thread *thread, int *ret_evicted)
 {
+    struct inode_table *table = thread->server->inodes;
     struct inode_cache *cache = &table->cache;
     *ret_evicted = -1;
     bool full = cache->used == cache->capacity;
     /* The evicted descriptor stays counted until it is closed; the new one counts by itself. */
-    if (fd_budget_take(&table->server->budget) < 0)
+    if (fd_budget_take(&thread->server->budget, &thread->purse) < 0)
         return INODE_CACHE_NO_SLOT;
     if (!full)
         return cache->used++;
@@ -94,7 +95,7 @@ bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
     pthread_mutex_lock(&cache->lock);
     /* Not for an inode that has one already, nor for one that was forgotten meanwhile. */
     if (atomic_load(&inode->fd) < 0 && atomic_load(&inode->generation) != 0) {
-        uint32_t slot = cache_room(table, &evicted);
+        uint32_t slot = cache_room(thread, &evicted);
         kept = slot != INODE_CACHE_NO_SLOT;
         if (kept) {
             cache->slots[slot] = (uint32_t)(inode - table->slab);
@@ -155,7 +156,7 @@ int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd)
 {
     struct inode_table *table = thread->server->inodes;
     autoclose int own = -1;
-    int error = inode_budget_take(thread->server);
+    int error = inode_budget_take(thread->server, &thread->purse);
     if (error)
         return error;
     error = host_reopen(fd, O_PATH, &own);
@@ -168,7 +169,7 @@ int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd)
         pthread_mutex_unlock(&table->cache.lock);
     }
     if (error || own >= 0)
-        fd_budget_give(&thread->server->budget);
+        fd_budget_give(&thread->server->budget, &thread->purse);
     return error;
 }
 
@@ -199,10 +200,10 @@ void inode_let_go(struct fuse_thread *thread, struct inode *inode)
         epoch_retire(thread->server->epochs, cached_fd_release, thread->server, (uint64_t)evicted);
 }
 
-int inode_budget_take(struct fuse_server *server)
+int inode_budget_take(struct fuse_server *server, struct fd_purse *purse)
 {
     struct fd_budget *budget = &server->budget;
-    if (fd_budget_take(budget) == 0)
+    if (fd_budget_take(budget, purse) == 0)
         return 0;
     if (atomic_fetch_add(&budget->lent, 1) >= FD_BUDGET_LENT_MAX) {
         atomic_fetch_sub(&budget->lent, 1);

@@ -350,7 +350,7 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
 
     /* A descriptor that stays counts. With a handle the inode can do without, if it must. */
     if (found->handle.length == 0 || is_special(found->type)) {
-        error = inode_budget_take(thread->server);
+        error = inode_budget_take(thread->server, &thread->purse);
         found->keeps_fd = !error;
         if (error && found->handle.length == 0) {
             mounts_drop(table->mounts, found->mount);
@@ -362,7 +362,7 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
     if (!inode || !new)
         mounts_drop(table->mounts, found->mount);
     if (found->keeps_fd && (!inode || !new))
-        fd_budget_give(&thread->server->budget);
+        fd_budget_give(&thread->server->budget, &thread->purse);
     if (!inode)
         return -ENFILE;
     if (!mounts_is_share(inode->mount))

@@ -299,19 +299,19 @@ static int new_owner(struct locks *locks, struct lock_stripe *stripe, const stru
                      const struct lock_request *wanted, uint32_t *ret_owner)
 {
     struct fd_budget *budget = &locks->server->budget;
-    int error = inode_budget_take(locks->server);
+    int error = inode_budget_take(locks->server, NULL);
     if (error)
         return error;
     uint32_t index = take_owner(locks);
     if (!index) {
-        fd_budget_give(budget);
+        fd_budget_give(budget, NULL);
         return -ENOLCK;
     }
     struct lock_owner *owner = &locks->owners[index];
     error = open_for(handle, &owner->fd, &owner->mode);
     if (error) {
         give_owner(locks, index);
-        fd_budget_give(budget);
+        fd_budget_give(budget, NULL);
         return error;
     }
     owner->nodeid = wanted->nodeid;
@@ -331,7 +331,7 @@ static void drop_owner(struct locks *locks, uint32_t *link)
     struct lock_owner *owner = &locks->owners[index];
     *link = owner->next;
     close(owner->fd);
-    fd_budget_give(&locks->server->budget);
+    fd_budget_give(&locks->server->budget, NULL);
     give_ranges(locks, owner->ranges);
     give_owner(locks, index);
 }

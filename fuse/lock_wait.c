@@ -175,7 +175,7 @@ static void finish(struct lock_waits *waits, struct lock_wait *wait, int error)
     _Static_assert(sizeof(header) <= FUSE_DEFERRAL_REPLY_MAX, "a header fits");
     if (wait->fd >= 0) {
         close(wait->fd);
-        fd_budget_give(&waits->locks->server->budget);
+        fd_budget_give(&waits->locks->server->budget, NULL);
     }
     wait->deferral->finish(wait->deferral, &header, sizeof(header));
     /* A weaker lock than it had may be what another one waits for. */
@@ -299,11 +299,11 @@ int lock_waits_add(struct fuse_req *req, const struct handle *handle,
     };
     int error = 0;
     if (wanted->flock) {
-        error = inode_budget_take(req->server);
+        error = inode_budget_take(req->server, NULL);
         if (!error) {
             error = host_duplicate(handle->fd, &wait->fd);
             if (error)
-                fd_budget_give(&req->server->budget);
+                fd_budget_give(&req->server->budget, NULL);
         }
     }
     if (error)
@@ -315,7 +315,7 @@ int lock_waits_add(struct fuse_req *req, const struct handle *handle,
         (void)steal_ptr(wait);
     } else if (wait->fd >= 0) {
         close(wait->fd);
-        fd_budget_give(&req->server->budget);
+        fd_budget_give(&req->server->budget, NULL);
     }
     return error;
 }

@@ -280,7 +280,7 @@ static int create_new(struct fuse_req *req, struct creation *creation)
     if (!error)
         error = inode_fd(req->thread, req->inode, &dirfd);
     if (!error)
-        error = inode_budget_take(req->server);
+        error = inode_budget_take(req->server, &req->thread->purse);
     if (error)
         return error;
 
@@ -295,7 +295,7 @@ static int create_new(struct fuse_req *req, struct creation *creation)
         return 0;
     scope_close(&creation->fd);
     creation->fd = -1;
-    fd_budget_give(&req->server->budget);
+    fd_budget_give(&req->server->budget, &req->thread->purse);
     return error;
 }
 
@@ -305,7 +305,7 @@ static void drop_new(struct fuse_req *req, struct creation *creation)
         return;
     scope_close(&creation->fd);
     creation->fd = -1;
-    fd_budget_give(&req->server->budget);
+    fd_budget_give(&req->server->budget, &req->thread->purse);
 }
 
 /* Opens the file that has the name already, as OPEN does. */

@@ -52,7 +52,7 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
                         uint64_t *ret_fh)
 {
     struct fuse_server *server = req->server;
-    int error = inode_budget_take(server);
+    int error = inode_budget_take(server, &req->thread->purse);
     if (error)
         return error;
     autoclose int fd = -1;
@@ -61,7 +61,7 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
         error = handle_new(req->thread, kind, fd, (uint32_t)flags, inode_id(server->inodes, inode),
                            ret_fh);
     if (error)
-        fd_budget_give(&server->budget);
+        fd_budget_give(&server->budget, &req->thread->purse);
     else
         (void)steal_fd(&fd);
     return error;

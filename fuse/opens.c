@@ -185,14 +185,14 @@ static int reader(struct fuse_req *req, struct inode *inode, enum handle_kind ki
     int flags = kind == HANDLE_DIR ? O_RDONLY | O_DIRECTORY : O_RDONLY;
     uint64_t nodeid = inode_id(server->inodes, inode);
     uint64_t fh;
-    if (inode_budget_take(server) < 0)
+    if (inode_budget_take(server, &req->thread->purse) < 0)
         return reader_for_now(req, inode, flags, ret_handle);
     autoclose int fd = -1;
     int error = inode_open(req->thread, inode, flags, &fd);
     if (!error)
         error = handle_new(req->thread, kind, fd, (uint32_t)flags, nodeid, &fh);
     if (error) {
-        fd_budget_give(&server->budget);
+        fd_budget_give(&server->budget, &req->thread->purse);
         return error;
     }
     (void)steal_fd(&fd);

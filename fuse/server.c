@@ -31,7 +31,7 @@ static int budget_init(struct fd_budget *budget)
     rlim_t reserved = most / 4 < FDS_RESERVED ? most / 4 : FDS_RESERVED;
     if (most - reserved > HANDLES_MAX)
         most = HANDLES_MAX + reserved;
-    budget->limit = (int)(most - reserved);
+    fd_budget_init(budget, (int)(most - reserved));
     return 0;
 }
 
@@ -199,6 +199,7 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
         return error;
     }
     counters_join(&server->counters, &thread->counters);
+    fd_budget_join(&server->budget, &thread->purse);
     *ret_thread = thread;
     return 0;
 }
@@ -209,6 +210,7 @@ void fuse_thread_free(struct fuse_thread *thread)
         return;
     counters_leave(&thread->server->counters, &thread->counters);
     handle_spares_return(thread);
+    fd_budget_leave(&thread->server->budget, &thread->purse);
     epoch_slot_put(thread->epoch);
     host_cred_umask(&thread->cred, 0);
     pthread_mutex_destroy(&thread->unopened.position_lock);

@@ -67,6 +67,7 @@ struct fuse_thread {
     bool removes_pinned;    /* what was last unlinked had a descriptor: inode_lookup_last() */
     _Atomic uint32_t mount; /* where the running request's inode is; NOWHERE: it has none */
     uint32_t stuck_in;      /* the mount that it is counted in; of fuse_thread_stuck() */
+    struct fd_purse purse;
     struct handle_spares spare_handles;
     struct handle unopened; /* of a request whose directory or file has none (opens.h) */
 };

@@ -169,7 +169,7 @@ static void give_back(struct attack *attack)
     if (guest->server->session.flags & FUSE_EXPORT_SUPPORT)
         return; /* forgotten inodes linger */
     uint32_t inodes = inode_count(guest->server->inodes);
-    int descriptors = guest->server->budget.used;
+    int descriptors = fd_budget_used(&guest->server->budget);
     if ((inodes != 1 || descriptors != 0) && !attack->left)
         dprintf(attack->messages, "%s: %u inodes and %d descriptors left\n", attack->row->name,
                 inodes - 1, descriptors);

@@ -159,7 +159,7 @@ static void inodes_are_small(void)
     CHECK((after - before) / count <= BYTES_MORE);
     CHECK(after <= BYTES_AT_FIRST + (size_t)count * BYTES_PER_INODE);
     CHECK(open_descriptors() <= (unsigned)server->budget.limit + 16);
-    CHECK(server->budget.used <= server->budget.limit);
+    CHECK(fd_budget_used(&server->budget) <= server->budget.limit);
 
     /* Forgetting all at once takes no memory either. */
     memory_peak();
@@ -167,7 +167,7 @@ static void inodes_are_small(void)
     fuse_server_reset(server);
     CHECK(memory_peak() <= after + BYTES_KEPT);
     CHECK_EQ(inode_count(server->inodes), 1);
-    CHECK_EQ(server->budget.used, 0);
+    CHECK_EQ(fd_budget_used(&server->budget), 0);
     fuse_thread_free(thread);
     fuse_server_free(server);
 }
@@ -274,7 +274,7 @@ static void forgotten_inodes_linger(void)
     CHECK(is_found(thread, last));
     epoch_reclaim(server->epochs);
     CHECK_EQ(inode_count(server->inodes), INODES_LINGERING_MAX + 1);
-    CHECK_EQ(server->budget.used, 0);
+    CHECK_EQ(fd_budget_used(&server->budget), 0);
 
     fuse_server_reset(server);
     CHECK_EQ(inode_count(server->inodes), 1);
@@ -359,7 +359,7 @@ static void popular_inodes_have_descriptors(void)
     printf("     %u inodes, %u cached descriptors: %.1f%% of requests find one, %.1f%% could\n",
            SKEWED_INODES, server->inodes->cache.capacity, 100 * rate, 100 * best);
     CHECK(rate >= 0.9 * best);
-    CHECK(server->budget.used <= server->budget.limit);
+    CHECK(fd_budget_used(&server->budget) <= server->budget.limit);
     fuse_server_reset(server);
     fuse_thread_free(thread);
     fuse_server_free(server);

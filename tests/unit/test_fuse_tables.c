@@ -368,7 +368,7 @@ static void descriptors_are_bounded(enum file_handles_mode mode, struct fixture 
     for (unsigned i = 0; i < MANY; i++)
         forget(fixture, ids[i], 1);
     CHECK_EQ(inode_count(fixture->server->inodes), 1);
-    CHECK_EQ(fixture->server->budget.used, 0);
+    CHECK_EQ(fd_budget_used(&fixture->server->budget), 0);
 }
 
 static void with_few_descriptors(enum file_handles_mode mode)
@@ -412,21 +412,21 @@ static void cached_inodes_give_way(void)
         make_file(name, name);
         CHECK(read_by_id(&fixture, look_up(&fixture, name, NULL), buffer, sizeof(buffer)) > 0);
     }
-    int cached = budget->used;
+    int cached = fd_budget_used(budget);
     CHECK(cached > 0 && cached < budget->limit);
 
     int taken = 0;
     enter(&fixture);
-    while (inode_budget_take(fixture.server) == 0)
+    while (inode_budget_take(fixture.server, &fixture.thread->purse) == 0)
         taken++;
     CHECK_EQ(taken, budget->limit);
-    CHECK_EQ(budget->used, budget->limit);
+    CHECK_EQ(fd_budget_used(budget), budget->limit);
     CHECK_EQ(budget->lent, cached); /* still open: this request might be using them */
     leave(&fixture);
     CHECK_EQ(budget->lent, 0);
     while (taken--)
-        fd_budget_give(budget);
-    CHECK_EQ(budget->used, 0);
+        fd_budget_give(budget, NULL);
+    CHECK_EQ(fd_budget_used(budget), 0);
     fixture_stop(&fixture);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
@@ -452,7 +452,7 @@ static void kept_inodes_outlive_their_name(void)
 
     /* Everything that can be evicted is. */
     enter(&fixture);
-    while (inode_budget_take(fixture.server) == 0)
+    while (inode_budget_take(fixture.server, &fixture.thread->purse) == 0)
         continue;
     struct statx attributes;
     CHECK_EQ(inode_get(fixture.server->inodes, kept, &inode), 0);
@@ -477,7 +477,7 @@ static void handles_belong_to_their_node(void)
     struct handle_table *table = fixture.server->handles;
     unsigned descriptors = open_descriptors();
 
-    CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
+    CHECK_EQ(fd_budget_take(&fixture.server->budget, &fixture.thread->purse), 0);
     CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &fh), 0);
     CHECK(fh != 0);
     enter(&fixture);
@@ -499,7 +499,7 @@ static void handles_belong_to_their_node(void)
     for (unsigned used = 0; used <= EPOCH_USES_MAX + 1; used++) {
         uint64_t more[EPOCH_USES_MAX + 2];
         for (unsigned i = 0; i < EPOCH_USES_MAX + 2; i++) {
-            CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
+            CHECK_EQ(fd_budget_take(&fixture.server->budget, &fixture.thread->purse), 0);
             CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 9, &more[i]),
                      0);
         }
@@ -518,7 +518,7 @@ static void handles_belong_to_their_node(void)
     CHECK_EQ(handle_release(fixture.thread, HANDLE_FILE, fh, 7), 0);
     CHECK_EQ(open_descriptors(), descriptors);
 
-    CHECK_EQ(fd_budget_take(&fixture.server->budget), 0);
+    CHECK_EQ(fd_budget_take(&fixture.server->budget, &fixture.thread->purse), 0);
     CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &again), 0);
     CHECK_EQ((uint32_t)again, (uint32_t)fh);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 7, &handle), -EBADF);
@@ -527,13 +527,108 @@ static void handles_belong_to_their_node(void)
     fixture_stop(&fixture);
 }
 
+#define PURSES 10
+
+/* What threads keep of the budget is within the limit, and there for the others when it is scarce.
+ */
+static void purses_keep_the_limit(void)
+{
+    enum { LIMIT = PURSES * FD_PURSE_MAX + 5 };
+    struct fd_budget budget;
+    struct fd_purse purses[PURSES] = {0};
+    fd_budget_init(&budget, LIMIT);
+    for (unsigned i = 0; i < PURSES; i++)
+        fd_budget_join(&budget, &purses[i]);
+
+    /* One takes, the others give: no purse has more than its share. */
+    for (unsigned i = 0; i < LIMIT; i++)
+        CHECK_EQ(fd_budget_take(&budget, &purses[0]), 0);
+    CHECK_EQ(fd_budget_take(&budget, &purses[1]), -ENFILE);
+    for (unsigned i = 0; i < LIMIT; i++)
+        fd_budget_give(&budget, &purses[1 + i % (PURSES - 1)]);
+    CHECK_EQ(fd_budget_used(&budget), 0);
+    int kept = budget.used;
+    CHECK(kept > 0);
+    for (unsigned i = 0; i < PURSES; i++)
+        CHECK(purses[i].spare <= FD_PURSE_MAX);
+
+    /* All can be had by one, with a purse or without, and no more. */
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < LIMIT; i++)
+            CHECK_EQ(fd_budget_take(&budget, round ? NULL : &purses[0]), 0);
+        CHECK_EQ(budget.used, LIMIT);
+        CHECK_EQ(fd_budget_take(&budget, NULL), -ENFILE);
+        CHECK_EQ(fd_budget_take(&budget, &purses[0]), -ENFILE);
+        for (unsigned i = 0; i < LIMIT; i++)
+            fd_budget_give(&budget, &purses[i % PURSES]);
+    }
+
+    /* Whoever ends keeps nothing. */
+    for (unsigned i = 0; i < PURSES; i++)
+        fd_budget_leave(&budget, &purses[i]);
+    CHECK_EQ(budget.used, 0);
+    CHECK_EQ(fd_budget_used(&budget), 0);
+}
+
+struct spender {
+    struct fd_budget *budget;
+    atomic_int *in_use;
+    int limit;
+};
+
+/* Takes and gives by turns, as a queue's thread does. Returns how often too many were in use. */
+static void *spend(void *argument)
+{
+    const struct spender *spender = argument;
+    struct fd_purse purse = {0};
+    unsigned seed = (unsigned)(uintptr_t)&purse;
+    int own = 0;
+    uint64_t wrong = 0;
+    fd_budget_join(spender->budget, &purse);
+    for (unsigned i = 0; i < 50000; i++) {
+        if (rand_r(&seed) % 2 && fd_budget_take(spender->budget, &purse) == 0) {
+            wrong += atomic_fetch_add(spender->in_use, 1) >= spender->limit;
+            own++;
+        } else if (own > 0) {
+            atomic_fetch_sub(spender->in_use, 1);
+            fd_budget_give(spender->budget, &purse);
+            own--;
+        }
+    }
+    fd_budget_leave(spender->budget, &purse);
+    while (own--) {
+        atomic_fetch_sub(spender->in_use, 1);
+        fd_budget_give(spender->budget, NULL);
+    }
+    return (void *)(uintptr_t)wrong;
+}
+
+static void purses_are_emptied_by_others(void)
+{
+    pthread_t threads[4];
+    struct fd_budget budget;
+    atomic_int in_use = 0;
+    struct spender spender = {.budget = &budget, .in_use = &in_use, .limit = 40};
+    uint64_t wrong = 0;
+    fd_budget_init(&budget, spender.limit);
+    for (unsigned i = 0; i < ARRAY_SIZE(threads); i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, spend, &spender), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(threads); i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        wrong += (uintptr_t)result;
+    }
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(budget.used, 0);
+}
+
 #define SLOTS_MANY 1000u
 
 /* Opens so many handles, none with a larger slot number than most. */
 static void open_many(struct fuse_thread *thread, unsigned count, uint32_t most, uint64_t *ret_fhs)
 {
     for (unsigned i = 0; i < count; i++) {
-        CHECK_EQ(fd_budget_take(&thread->server->budget), 0);
+        CHECK_EQ(fd_budget_take(&thread->server->budget, &thread->purse), 0);
         CHECK_EQ(handle_new(thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &ret_fhs[i]), 0);
         CHECK((uint32_t)ret_fhs[i] <= most);
     }
@@ -620,7 +715,7 @@ static void threads_do_not_mix_files_up(void)
     }
     CHECK_EQ(wrong, 0);
     CHECK_EQ(inode_count(fixture.server->inodes), 1);
-    CHECK_EQ(fixture.server->budget.used, 0);
+    CHECK_EQ(fd_budget_used(&fixture.server->budget), 0);
     fixture_stop(&fixture);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
@@ -650,6 +745,8 @@ int main(void)
     RUN(cached_inodes_give_way);
     RUN(kept_inodes_outlive_their_name);
     RUN(handles_belong_to_their_node);
+    RUN(purses_keep_the_limit);
+    RUN(purses_are_emptied_by_others);
     RUN(threads_keep_few_handle_slots);
     RUN(threads_do_not_mix_files_up);
     close(share_dir);
