@@ -24,8 +24,7 @@ static int shards_init(struct inode_table *table)
     for (unsigned i = 0; i < INODE_SHARDS; i++) {
         struct inode_shard *shard = &table->shards[i];
         pthread_mutex_init(&shard->lock, NULL);
-        shard->mask = INODE_BUCKETS_MIN - 1;
-        shard->buckets = calloc(INODE_BUCKETS_MIN, sizeof(*shard->buckets));
+        shard->buckets = inode_buckets_new(INODE_BUCKETS_MIN);
         if (!shard->buckets)
             return -ENOMEM;
     }

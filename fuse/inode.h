@@ -4,8 +4,9 @@
  *
  * A node id is slab index and generation: an id that was given back never names another file.
  * Finding an inode by id takes no lock; a pointer found inside a request stays good until the
- * request ends (epoch.h), whatever other threads forget meanwhile. LOOKUP finds an inode by
- * identity under the lock of one of INODE_SHARDS shards.
+ * request ends (epoch.h), whatever other threads forget meanwhile. Nor does LOOKUP take one that
+ * finds an inode which is in use by identity; a new one comes in under the lock of one of
+ * INODE_SHARDS shards.
  *
  * Identity is mount, device and inode number, together with what tells a reused number apart: the
  * kernel's file handle, or an O_PATH descriptor that keeps the number from being reused.
@@ -34,7 +35,7 @@ struct inode_table;
 struct inode {
     _Atomic uint32_t generation; /* of the node id while known to the guest; 0: a free slot */
     uint32_t last_generation;    /* what the slot's last id had */
-    uint32_t next;               /* slab index of the next in hash chain or free list; 0: end */
+    _Atomic uint32_t next;       /* slab index of the next in hash chain or free list; 0: end */
     uint32_t mount;              /* index in the mount table */
     _Atomic uint64_t lookups;    /* the guest's reference count */
     uint64_t ino;

@@ -52,9 +52,10 @@ static uint64_t identity_hash(uint32_t mount, uint64_t dev, uint64_t ino)
     return hash ^ hash >> 29;
 }
 
-static uint32_t bucket_of(const struct inode_shard *shard, uint64_t hash)
+/* The head of a hash's chain. */
+static _Atomic uint32_t *head_of(struct inode_buckets *buckets, uint64_t hash)
 {
-    return (uint32_t)(hash >> 6) & shard->mask;
+    return &buckets->heads[(uint32_t)(hash / INODE_SHARDS) & buckets->mask];
 }
 
 static struct inode_shard *shard_of_hash(struct inode_table *table, uint64_t hash)
@@ -80,39 +81,73 @@ static uint64_t dev_of(const struct statx *attributes)
     return makedev(attributes->stx_dev_major, attributes->stx_dev_minor);
 }
 
-/* Gives a shard so many buckets, a power of two; without memory it keeps those it has. */
+struct inode_buckets *inode_buckets_new(uint32_t count)
+{
+    struct inode_buckets *buckets = calloc(1, sizeof(*buckets) + count * sizeof(buckets->heads[0]));
+    if (buckets)
+        buckets->mask = count - 1;
+    return buckets;
+}
+
+static void buckets_release(void *context, uint64_t argument)
+{
+    (void)argument;
+    free(context);
+}
+
+/* Whoever finds the index finds what the inode was filled with, and the rest of the chain. */
+static void chain_push(struct inode_table *table, _Atomic uint32_t *head, uint32_t index)
+{
+    uint32_t first = atomic_load_explicit(head, memory_order_relaxed);
+    atomic_store_explicit(&table->slab[index].next, first, memory_order_release);
+    atomic_store_explicit(head, index, memory_order_release);
+}
+
+static uint32_t chain_next(const struct inode_table *table, uint32_t index)
+{
+    return atomic_load_explicit(&table->slab[index].next, memory_order_acquire);
+}
+
+/* The chain of a hash. */
+static uint32_t chain_first(const struct inode_shard *shard, uint64_t hash)
+{
+    struct inode_buckets *buckets = atomic_load_explicit(&shard->buckets, memory_order_acquire);
+    return atomic_load_explicit(head_of(buckets, hash), memory_order_acquire);
+}
+
+/* Gives a shard so many chains, a power of two; without memory it keeps those it has. */
 static void shard_resize(struct inode_table *table, struct inode_shard *shard, uint32_t count)
 {
-    uint32_t *buckets = calloc(count, sizeof(*buckets));
+    struct inode_buckets *buckets = inode_buckets_new(count);
     if (!buckets)
         return;
-    uint32_t *old = shard->buckets;
-    uint32_t old_count = shard->mask + 1;
-    shard->buckets = buckets;
-    shard->mask = count - 1;
-    for (uint32_t i = 0; i < old_count; i++) {
-        uint32_t index = old[i];
+    struct inode_buckets *old = shard->buckets;
+    for (uint32_t i = 0; i <= old->mask; i++) {
+        uint32_t index = old->heads[i];
         while (index) {
-            struct inode *inode = &table->slab[index];
-            uint32_t next = inode->next;
+            const struct inode *inode = &table->slab[index];
+            uint32_t next = chain_next(table, index);
             uint64_t hash = identity_hash(inode->mount, inode->dev, inode->ino);
-            uint32_t *head = &buckets[bucket_of(shard, hash)];
-            inode->next = *head;
-            *head = index;
+            chain_push(table, head_of(buckets, hash), index);
             index = next;
         }
     }
-    free(old);
+    atomic_store_explicit(&shard->buckets, buckets, memory_order_release);
+    epoch_retire(table->server->epochs, buckets_release, old, 0);
+}
+
+static uint32_t bucket_count(const struct inode_shard *shard)
+{
+    return atomic_load_explicit(&shard->buckets, memory_order_relaxed)->mask + 1;
 }
 
 static void chain_insert(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
                          struct inode *inode)
 {
-    if (shard->count / INODE_CHAIN_MAX > shard->mask)
-        shard_resize(table, shard, (shard->mask + 1) * 2);
-    uint32_t *head = &shard->buckets[bucket_of(shard, hash)];
-    inode->next = *head;
-    *head = (uint32_t)(inode - table->slab);
+    if (shard->count / INODE_CHAIN_MAX >= bucket_count(shard))
+        shard_resize(table, shard, bucket_count(shard) * 2);
+    struct inode_buckets *buckets = atomic_load_explicit(&shard->buckets, memory_order_relaxed);
+    chain_push(table, head_of(buckets, hash), inode_index(table, inode));
     shard->count++;
 }
 
@@ -121,24 +156,27 @@ void inode_shards_rest(struct inode_table *table)
     for (unsigned i = 0; i < INODE_SHARDS; i++) {
         struct inode_shard *shard = &table->shards[i];
         pthread_mutex_lock(&shard->lock);
-        uint32_t count = shard->mask + 1;
+        uint32_t count = bucket_count(shard);
         while (count > INODE_BUCKETS_MIN && shard->count < count / 8)
             count /= 2;
-        if (count <= shard->mask / 4)
+        if (count <= bucket_count(shard) / 4)
             shard_resize(table, shard, count);
         pthread_mutex_unlock(&shard->lock);
     }
 }
 
+/* Its own next stays, for those who are just looking at it. */
 void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, struct inode *inode)
 {
     uint64_t hash = identity_hash(inode->mount, inode->dev, inode->ino);
-    uint32_t index = (uint32_t)(inode - table->slab);
-    uint32_t *link = &shard->buckets[bucket_of(shard, hash)];
-    while (*link && *link != index)
-        link = &table->slab[*link].next;
-    if (*link) {
-        *link = inode->next;
+    uint32_t index = inode_index(table, inode);
+    _Atomic uint32_t *link =
+        head_of(atomic_load_explicit(&shard->buckets, memory_order_relaxed), hash);
+    uint32_t at;
+    while ((at = atomic_load_explicit(link, memory_order_relaxed)) && at != index)
+        link = &table->slab[at].next;
+    if (at) {
+        atomic_store_explicit(link, chain_next(table, index), memory_order_release);
         shard->count--;
     }
 }
@@ -153,9 +191,29 @@ static bool is_in_use(struct inode *inode)
     return atomic_load(&inode->lookups) > 0;
 }
 
+/* Counts a lookup on an inode that has some already. */
+static bool count_one_more(struct inode *inode)
+{
+    uint64_t lookups = atomic_load(&inode->lookups);
+    while (lookups > 0) {
+        if (atomic_compare_exchange_weak(&inode->lookups, &lookups, lookups + 1))
+            return true;
+    }
+    return false;
+}
+
 /*
- * An inode with this identity, and with one lookup counted, for which the condition holds; or NULL.
- * Only one that is pinned is sure to be that file, see above.
+ * An inode in use with this identity, and with one lookup counted, for which the condition holds;
+ * or NULL. Only one that is pinned is sure to be that file, see above. Inside an epoch, and without
+ * a lock:
+ *
+ * - What is in a chain was filled before it came there. What is taken out keeps its next, and is
+ *   not used again before our epoch ends: so we always come to the end of a chain.
+ * - While a shard's chains are made anew, we may come from an old chain into a new one, and miss
+ *   what is there. Each inode is moved once, so this ends as well. Who must not miss it looks
+ *   again, with the lock held.
+ * - Lookups that are not zero are counted up from that alone. From zero they rise with the lock
+ *   held only, under which those that are zero are given up: so nobody finds what is given up.
  */
 static struct inode *find_alike(struct inode_table *table, uint32_t mount,
                                 const struct statx *attributes,
@@ -164,20 +222,13 @@ static struct inode *find_alike(struct inode_table *table, uint32_t mount,
     uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
     uint64_t birth = birth_of(attributes);
     uint64_t hash = identity_hash(mount, dev, ino);
-    struct inode_shard *shard = shard_of_hash(table, hash);
-    struct inode *inode = NULL;
-    pthread_mutex_lock(&shard->lock);
-    for (uint32_t i = shard->buckets[bucket_of(shard, hash)]; i; i = table->slab[i].next) {
+    for (uint32_t i = chain_first(shard_of_hash(table, hash), hash); i; i = chain_next(table, i)) {
         struct inode *entry = &table->slab[i];
         if (entry->ino == ino && entry->dev == dev && entry->mount == mount &&
-            entry->birth == birth && condition(entry)) {
-            atomic_fetch_add(&entry->lookups, 1);
-            inode = entry;
-            break;
-        }
+            entry->birth == birth && condition(entry) && count_one_more(entry))
+            return entry;
     }
-    pthread_mutex_unlock(&shard->lock);
-    return inode;
+    return NULL;
 }
 
 /* Whether it was looked for before; it is from now on. */
@@ -233,7 +284,7 @@ static bool same_file(const struct inode *inode, const struct found *found)
 static struct inode *find_same(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
                                const struct found *found)
 {
-    for (uint32_t i = shard->buckets[bucket_of(shard, hash)]; i; i = table->slab[i].next) {
+    for (uint32_t i = chain_first(shard, hash); i; i = chain_next(table, i)) {
         if (same_file(&table->slab[i], found))
             return &table->slab[i];
     }
@@ -452,6 +503,19 @@ int inode_lookup_special(struct fuse_thread *thread, struct inode *parent, const
     return error;
 }
 
+/* The same, without missing any. */
+static struct inode *find_alike_locked(struct inode_table *table, uint32_t mount,
+                                       const struct statx *attributes,
+                                       bool (*condition)(struct inode *inode))
+{
+    struct inode_shard *shard =
+        inode_shard_of(table, mount, dev_of(attributes), attributes->stx_ino);
+    pthread_mutex_lock(&shard->lock);
+    struct inode *inode = find_alike(table, mount, attributes, condition);
+    pthread_mutex_unlock(&shard->lock);
+    return inode;
+}
+
 /* The inode that the guest knows and that is about to lose its last name, or NULL. */
 static struct inode *find_last(struct inode_table *table, const struct inode *parent,
                                const struct statx *attributes,
@@ -460,9 +524,10 @@ static struct inode *find_last(struct inode_table *table, const struct inode *pa
     uint32_t mount = parent->mount;
     if (!S_ISDIR(attributes->stx_mode) && attributes->stx_nlink > 1)
         return NULL;
-    return is_known_mount(table, attributes, &mount)
-               ? find_alike(table, mount, attributes, condition)
-               : NULL;
+    if (!is_known_mount(table, attributes, &mount))
+        return NULL;
+    struct inode *inode = find_alike(table, mount, attributes, condition);
+    return inode ? inode : find_alike_locked(table, mount, attributes, condition);
 }
 
 int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const char *name,

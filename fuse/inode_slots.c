@@ -50,7 +50,7 @@ static struct inode *take_in(struct inode_table *table, uint32_t number)
     struct inode_chunk *chunk = &table->chunks[number];
     uint32_t index = chunk->free;
     if (index) {
-        chunk->free = table->slab[index].next;
+        chunk->free = atomic_load_explicit(&table->slab[index].next, memory_order_relaxed);
     } else {
         index = number * INODE_CHUNK + chunk->high++;
         table->slab[index].last_generation = chunk->generation;
@@ -84,7 +84,7 @@ bool inode_slot_put(struct inode_table *table, struct inode *inode)
     pthread_mutex_lock(&table->slab_lock);
     if (chunk->generation < inode->last_generation)
         chunk->generation = inode->last_generation;
-    inode->next = chunk->free;
+    atomic_store_explicit(&inode->next, chunk->free, memory_order_relaxed);
     chunk->free = index;
     room_set(table, index / INODE_CHUNK);
     table->live--;

@@ -5,8 +5,8 @@
  * Locks, in the order in which they may be taken: a shard's, then the slab's or the descriptor
  * cache's. No host call is made under any of them. The epoch's own lock is a leaf below all.
  *
- *   shard   guards its chains: next of the inodes in them, and the step of lookups from and to
- *           zero together with being in the chain
+ *   shard   guards its chains: changes of next of the inodes in them, and the step of lookups from
+ *           zero together with being in the chain; for who reads them without, see find_alike()
  *   slab    guards the chunks (inode_slots.c) and the high-water mark
  *   ring    guards which ids linger; a leaf, as the epoch's
  *   cache   guards which inodes are in the descriptor cache, and fd of those that may be in it
@@ -20,17 +20,22 @@
 #include "inode.h"
 #include "mounts.h"
 
-#define INODE_SHARDS        64
+#define INODE_SHARDS        256
 #define INODE_ROOT          1u /* slab index, as FUSE_ROOT_ID; index 0 ends a chain */
-#define INODE_BUCKETS_MIN   64u
+#define INODE_BUCKETS_MIN   16u
 #define INODE_CHAIN_MAX     2u /* inodes for each bucket, on average */
 #define INODE_CACHE_NO_SLOT UINT32_MAX
 
+/* Heads of hash chains. Never changed in number: it is replaced, and retired (epoch.h). */
+struct inode_buckets {
+    uint32_t mask;            /* count - 1 */
+    _Atomic uint32_t heads[]; /* slab indices */
+};
+
 struct inode_shard {
     _Alignas(64) pthread_mutex_t lock;
-    uint32_t *buckets; /* slab indices */
-    uint32_t mask;     /* bucket count - 1 */
-    uint32_t count;
+    _Atomic(struct inode_buckets *) buckets;
+    uint32_t count; /* of inodes */
 };
 
 /* The bounded cache of O_PATH descriptors of inodes that file handles stand for. */
@@ -102,6 +107,9 @@ int inode_cache_remove(struct inode_table *table, struct inode *inode);
  * found with a file that can still be opened, though Linux tries again only once.
  */
 bool inode_files_vanish(struct inode_table *table);
+
+/* inode_lookup.c: so many chains, a power of two, all empty; NULL without memory. For free(). */
+struct inode_buckets *inode_buckets_new(uint32_t count);
 
 /* inode_lookup.c: the shard of an identity, and taking an inode out of its chain (locked). */
 struct inode_shard *inode_shard_of(struct inode_table *table, uint32_t mount, uint64_t dev,

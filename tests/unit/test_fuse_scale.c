@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -283,6 +284,77 @@ static void forgotten_inodes_linger(void)
     fuse_server_free(server);
 }
 
+struct watcher {
+    struct fuse_server *server;
+    uint64_t directory;
+    uint64_t id; /* of its file f0 */
+    atomic_bool stop;
+    unsigned looks;
+    unsigned missed;
+};
+
+/* Looks the file up, which the guest knows all the time, as UNLINK does: it must be found. */
+static void *watch(void *argument)
+{
+    struct watcher *watcher = argument;
+    struct fuse_server *server = watcher->server;
+    struct inode *directory, *inode;
+    int fd;
+    struct fuse_thread *thread;
+    if (fuse_thread_new(server, NULL, &thread) < 0)
+        abort();
+    while (!atomic_load(&watcher->stop)) {
+        epoch_enter(server->epochs, thread->epoch);
+        bool found = inode_get(server->inodes, watcher->directory, &directory) == 0 &&
+                     inode_lookup_last(thread, directory, "f0", &inode, &fd) == 0;
+        if (!found || inode_id(server->inodes, inode) != watcher->id)
+            watcher->missed++;
+        if (found)
+            inode_forget(thread, inode_id(server->inodes, inode), 1);
+        while (thread->temporary_count)
+            close(thread->temporary[--thread->temporary_count]);
+        epoch_leave(server->epochs, thread->epoch);
+        watcher->looks++;
+    }
+    fuse_thread_free(thread);
+    return NULL;
+}
+
+/* Hash chains are made anew under those who look at them, when there are more inodes and less. */
+static void known_files_are_found_meanwhile(void)
+{
+    struct settings settings = {.cache = CACHE_AUTO, .file_handles = FILE_HANDLES_PREFER};
+    struct fuse_server_fds fds = {
+        .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
+    };
+    struct watcher watcher = {0};
+    struct fuse_thread *thread;
+    pthread_t other;
+    unsigned count = dirs * (FILES_PER_DIR + 1);
+    CHECK_EQ(fuse_server_new(&settings, &fds, &watcher.server), 0);
+    CHECK_EQ(fuse_thread_new(watcher.server, NULL, &thread), 0);
+    watcher.directory = look_up(thread, FUSE_ROOT_ID, "d0");
+    watcher.id = look_up(thread, watcher.directory, "f0");
+    CHECK_EQ(pthread_create(&other, NULL, watch, &watcher), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned found = look_all_up(thread, every_id);
+        for (unsigned i = 0; i < found; i++)
+            forget(thread, every_id[i]);
+        inode_rest(watcher.server->inodes);
+        CHECK_EQ(found, count);
+    }
+    atomic_store(&watcher.stop, true);
+    pthread_join(other, NULL);
+    printf("     looked %u times, missed %u\n", watcher.looks, watcher.missed);
+    CHECK(watcher.looks > 0);
+    CHECK_EQ(watcher.missed, 0);
+    CHECK_EQ(inode_count(watcher.server->inodes), 3);
+    fuse_server_reset(watcher.server);
+    fuse_thread_free(thread);
+    fuse_server_free(watcher.server);
+}
+
 /* What GETATTR does: from the id to the attributes. Counts in hits if a descriptor was there. */
 static void get_attributes(struct fuse_thread *thread, uint64_t id, unsigned *hits)
 {
@@ -464,6 +536,7 @@ int main(void)
         RUN(inodes_are_small);
         RUN(forgotten_inodes_give_memory_back);
         RUN(forgotten_inodes_linger);
+        RUN(known_files_are_found_meanwhile);
         RUN(popular_inodes_have_descriptors);
         if (dirs == DIRS_MAX)
             RUN(many_inodes_are_no_slower);
