@@ -85,6 +85,7 @@ int inode_table_new(struct fuse_server *server, int share_fd, struct inode_table
         return -ENOMEM;
     *table = (struct inode_table){.server = server};
     pthread_mutex_init(&table->slab_lock, NULL);
+    pthread_mutex_init(&table->spares_lock, NULL);
     table->slab = arena_take(server->arena, (size_t)INODES_MAX * sizeof(struct inode));
     table->chunks = arena_take(server->arena, INODE_CHUNKS * sizeof(struct inode_chunk));
     int error = table->slab && table->chunks ? 0 : -ENOMEM;
@@ -237,8 +238,5 @@ void inode_forget_all(struct inode_table *table)
 
 uint32_t inode_count(struct inode_table *table)
 {
-    pthread_mutex_lock(&table->slab_lock);
-    uint32_t live = table->live;
-    pthread_mutex_unlock(&table->slab_lock);
-    return live;
+    return inode_slots_used(table);
 }

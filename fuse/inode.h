@@ -17,6 +17,7 @@
 #ifndef VIOFS_INODE_H
 #define VIOFS_INODE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,6 +55,21 @@ struct inode {
     atomic_bool lingers;        /* its id is in the ring of forgotten ones (inode_export.c) */
 };
 _Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
+
+/* Free slots that a thread takes at a time, for its next new inodes. */
+#define INODE_LOT 16u
+
+/* Those that it has left. Members of the table's list; inode_slots.c has all that touches them. */
+struct inode_spares {
+    pthread_mutex_t lock;
+    uint32_t count;
+    uint32_t slots[INODE_LOT];
+    struct inode_spares *next;
+};
+
+/* A thread begins to use the table; and it ends, with what it has left. */
+void inode_spares_join(struct inode_table *table, struct inode_spares *spares);
+void inode_spares_leave(struct inode_table *table, struct inode_spares *spares);
 
 /* What the table takes of the arena. */
 size_t inodes_arena_size(void);

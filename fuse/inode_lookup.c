@@ -318,8 +318,9 @@ static void inode_fill(struct inode *inode, const struct found *found)
  * The inode of a found file, new or known, with one lookup counted. Sets *ret_new when
  * found->mount's reference went to a new inode. NULL at INODES_MAX.
  */
-static struct inode *find_or_add(struct inode_table *table, struct found *found, bool *ret_new)
+static struct inode *find_or_add(struct fuse_thread *thread, struct found *found, bool *ret_new)
 {
+    struct inode_table *table = thread->server->inodes;
     uint64_t hash = identity_hash(found->mount, found->dev, found->ino);
     struct inode_shard *shard = shard_of_hash(table, hash);
     pthread_mutex_lock(&shard->lock);
@@ -327,7 +328,7 @@ static struct inode *find_or_add(struct inode_table *table, struct found *found,
     *ret_new = !inode;
     if (inode) {
         atomic_fetch_add(&inode->lookups, 1);
-    } else if ((inode = inode_slot_take(table))) {
+    } else if ((inode = inode_slot_take(thread))) {
         inode_fill(inode, found);
         if (found->keeps_fd)
             atomic_store(&inode->fd, steal_fd(&found->fd));
@@ -356,9 +357,10 @@ static bool is_special(unsigned type)
  * By handle, of name in dirfd, or with an empty name of dirfd itself. Returns -EAGAIN when only an
  * O_PATH descriptor can tell.
  */
-static int find_by_handle(struct inode_table *table, int dirfd, const char *name,
+static int find_by_handle(struct fuse_thread *thread, int dirfd, const char *name,
                           const struct statx *attributes, struct inode **ret_inode)
 {
+    struct inode_table *table = thread->server->inodes;
     struct found found = {.fd = -1, .verified = name[0] == '\0'};
     int mount_id;
     if (is_special(attributes->stx_mode & S_IFMT))
@@ -370,7 +372,7 @@ static int find_by_handle(struct inode_table *table, int dirfd, const char *name
         return -EAGAIN;
     found_identity(&found, attributes);
     bool new = false;
-    struct inode *inode = find_or_add(table, &found, &new);
+    struct inode *inode = find_or_add(thread, &found, &new);
     if (!inode || !new)
         mounts_drop(table->mounts, found.mount);
     if (!inode)
@@ -409,7 +411,7 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
         }
     }
     bool new = false;
-    struct inode *inode = find_or_add(table, found, &new);
+    struct inode *inode = find_or_add(thread, found, &new);
     if (!inode || !new)
         mounts_drop(table->mounts, found->mount);
     if (found->keeps_fd && (!inode || !new))
@@ -480,7 +482,7 @@ int inode_lookup(struct fuse_thread *thread, struct inode *parent, const char *n
     if (!inode) {
         error = -EAGAIN;
         if (!inode_files_vanish(table))
-            error = find_by_handle(table, parent_fd, name, ret_attributes, &inode);
+            error = find_by_handle(thread, parent_fd, name, ret_attributes, &inode);
         if (error == -EAGAIN)
             error = lookup_by_descriptor(thread, parent_fd, name, &inode, ret_attributes);
         if (error)
@@ -577,7 +579,7 @@ int inode_of_file(struct fuse_thread *thread, int fd, struct inode **ret_inode,
 {
     int error = host_stat_fd(fd, ret_attributes);
     if (!error)
-        error = find_by_handle(thread->server->inodes, fd, "", ret_attributes, ret_inode);
+        error = find_by_handle(thread, fd, "", ret_attributes, ret_inode);
     if (error != -EAGAIN)
         return error;
     autoclose int path_fd = -1;

@@ -10,13 +10,20 @@
  * What must not go with the memory is which generations the slots had, as an id that was given back
  * never names another file: the chunk remembers the largest.
  *
- * With the table's lock held unless said otherwise. A chunk whose memory is being given back, for
- * which no lock is held, has no room and no slot in use, so nobody comes near it.
+ * So that queues do not write the same lines for each new inode, a thread takes INODE_LOT slots at
+ * a time, of one chunk, and keeps those that it has not used yet. They count as used in their
+ * chunk. Everybody's are put back before memory is given back, and when no other slot is left. Each
+ * has a lock for that, which its own thread always finds free but then.
+ *
+ * Functions are called with the slab's lock held if their comments say so. A chunk whose memory is
+ * being given back, for which no lock is held, has no room and no slot in use, so nobody comes near
+ * it.
  */
 #include <stdatomic.h>
 
 #include "arena.h"
 #include "inode_table.h"
+#include "server.h"
 
 static uint64_t room_bit(uint32_t number)
 {
@@ -35,6 +42,11 @@ static void room_clear(struct inode_table *table, uint32_t number)
     table->room[number / 64] &= ~room_bit(number);
 }
 
+static bool has_room(const struct inode_table *table, uint32_t number)
+{
+    return table->room[number / 64] & room_bit(number);
+}
+
 void inode_slots_init(struct inode_table *table)
 {
     for (uint32_t number = 0; number < INODE_CHUNKS; number++)
@@ -45,7 +57,8 @@ void inode_slots_init(struct inode_table *table)
     table->live = 1;
 }
 
-static struct inode *take_in(struct inode_table *table, uint32_t number)
+/* Takes a slot in a chunk that has room. With the slab's lock held. */
+static uint32_t take_in(struct inode_table *table, uint32_t number)
 {
     struct inode_chunk *chunk = &table->chunks[number];
     uint32_t index = chunk->free;
@@ -60,37 +73,132 @@ static struct inode *take_in(struct inode_table *table, uint32_t number)
     if (++chunk->used == INODE_CHUNK)
         room_clear(table, number);
     table->live++;
-    return &table->slab[index];
+    return index;
 }
 
-struct inode *inode_slot_take(struct inode_table *table)
+/* Takes up to INODE_LOT slots in the first chunk that has room; none at INODES_MAX. */
+static void spares_fetch(struct inode_table *table, struct inode_spares *spares)
 {
-    struct inode *inode = NULL;
     pthread_mutex_lock(&table->slab_lock);
     while (table->room_first < INODE_CHUNKS / 64 && !table->room[table->room_first])
         table->room_first++;
     if (table->room_first < INODE_CHUNKS / 64) {
-        unsigned bit = (unsigned)__builtin_ctzll(table->room[table->room_first]);
-        inode = take_in(table, table->room_first * 64 + bit);
+        uint64_t room = table->room[table->room_first];
+        uint32_t number = table->room_first * 64 + (unsigned)__builtin_ctzll(room);
+        while (spares->count < INODE_LOT && has_room(table, number))
+            spares->slots[spares->count++] = take_in(table, number);
     }
     pthread_mutex_unlock(&table->slab_lock);
-    return inode;
 }
 
-bool inode_slot_put(struct inode_table *table, struct inode *inode)
+/* Puts a slot back. Returns whether its chunk is empty then. With the slab's lock held. */
+static bool put(struct inode_table *table, uint32_t index)
 {
-    uint32_t index = inode_index(table, inode);
+    struct inode *inode = &table->slab[index];
     struct inode_chunk *chunk = &table->chunks[index / INODE_CHUNK];
-    pthread_mutex_lock(&table->slab_lock);
     if (chunk->generation < inode->last_generation)
         chunk->generation = inode->last_generation;
     atomic_store_explicit(&inode->next, chunk->free, memory_order_relaxed);
     chunk->free = index;
     room_set(table, index / INODE_CHUNK);
     table->live--;
-    bool empty = --chunk->used == 0;
+    return --chunk->used == 0;
+}
+
+static bool spares_put(struct inode_table *table, struct inode_spares *spares)
+{
+    pthread_mutex_lock(&spares->lock);
+    bool any = spares->count != 0;
+    pthread_mutex_lock(&table->slab_lock);
+    while (spares->count)
+        put(table, spares->slots[--spares->count]);
+    pthread_mutex_unlock(&table->slab_lock);
+    pthread_mutex_unlock(&spares->lock);
+    return any;
+}
+
+/* Those of all threads. Returns whether there were any. */
+static bool spares_put_all(struct inode_table *table)
+{
+    bool any = false;
+    pthread_mutex_lock(&table->spares_lock);
+    for (struct inode_spares *spares = table->spares; spares; spares = spares->next)
+        any |= spares_put(table, spares);
+    pthread_mutex_unlock(&table->spares_lock);
+    return any;
+}
+
+void inode_spares_join(struct inode_table *table, struct inode_spares *spares)
+{
+    pthread_mutex_init(&spares->lock, NULL);
+    spares->count = 0;
+    pthread_mutex_lock(&table->spares_lock);
+    spares->next = table->spares;
+    table->spares = spares;
+    pthread_mutex_unlock(&table->spares_lock);
+}
+
+void inode_spares_leave(struct inode_table *table, struct inode_spares *spares)
+{
+    pthread_mutex_lock(&table->spares_lock);
+    struct inode_spares **link = &table->spares;
+    while (*link && *link != spares)
+        link = &(*link)->next;
+    bool joined = *link;
+    if (joined)
+        *link = spares->next;
+    pthread_mutex_unlock(&table->spares_lock);
+    if (joined) {
+        spares_put(table, spares);
+        pthread_mutex_destroy(&spares->lock);
+    }
+}
+
+/* From what the thread has, or from a new lot. */
+static struct inode *take_spare(struct inode_table *table, struct inode_spares *spares)
+{
+    struct inode *inode = NULL;
+    pthread_mutex_lock(&spares->lock);
+    if (spares->count == 0)
+        spares_fetch(table, spares);
+    if (spares->count)
+        inode = &table->slab[spares->slots[--spares->count]];
+    pthread_mutex_unlock(&spares->lock);
+    return inode;
+}
+
+struct inode *inode_slot_take(struct fuse_thread *thread)
+{
+    struct inode_table *table = thread->server->inodes;
+    struct inode *inode;
+    do {
+        inode = take_spare(table, &thread->spare_inodes);
+    } while (!inode && spares_put_all(table));
+    return inode;
+}
+
+bool inode_slot_put(struct inode_table *table, struct inode *inode)
+{
+    pthread_mutex_lock(&table->slab_lock);
+    bool empty = put(table, inode_index(table, inode));
     pthread_mutex_unlock(&table->slab_lock);
     return empty;
+}
+
+uint32_t inode_slots_used(struct inode_table *table)
+{
+    uint32_t kept = 0;
+    pthread_mutex_lock(&table->spares_lock);
+    for (struct inode_spares *spares = table->spares; spares; spares = spares->next) {
+        pthread_mutex_lock(&spares->lock);
+        kept += spares->count;
+        pthread_mutex_unlock(&spares->lock);
+    }
+    pthread_mutex_lock(&table->slab_lock);
+    uint32_t used = table->live - kept;
+    pthread_mutex_unlock(&table->slab_lock);
+    pthread_mutex_unlock(&table->spares_lock);
+    return used;
 }
 
 bool inode_chunk_in_use(struct inode_table *table, uint32_t index)
@@ -123,6 +231,7 @@ static void chunk_rest(struct inode_table *table, uint32_t number)
 
 void inode_slots_rest(struct inode_table *table)
 {
+    spares_put_all(table);
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
     for (uint32_t number = 0; number * INODE_CHUNK < high; number++)
         chunk_rest(table, number);

@@ -2,11 +2,13 @@
 /*
  * The inode table's insides, for inode*.c alone.
  *
- * Locks, in the order in which they may be taken: a shard's, then the slab's or the descriptor
- * cache's. No host call is made under any of them. The epoch's own lock is a leaf below all.
+ * Locks, in the order in which they may be taken: a shard's, then the list's of threads' slots, a
+ * thread's own, the slab's; or the descriptor cache's. No host call is made under any of them. The
+ * epoch's own lock is a leaf below all, and so is the descriptor budget's.
  *
  *   shard   guards its chains: changes of next of the inodes in them, and the step of lookups from
  *           zero together with being in the chain; for who reads them without, see find_alike()
+ *   spares  the list's guards the list, a thread's the free slots that it keeps (inode_slots.c)
  *   slab    guards the chunks (inode_slots.c) and the high-water mark
  *   ring    guards which ids linger; a leaf, as the epoch's
  *   cache   guards which inodes are in the descriptor cache, and fd of those that may be in it
@@ -74,10 +76,13 @@ struct inode_table {
     struct inode_cache cache;
     struct inode_ring ring;
     _Atomic int64_t vanish_until; /* monotonic seconds; see inode_files_vanish() */
+    _Atomic uint32_t high;        /* slots below it were used at some time */
+
+    _Alignas(64) pthread_mutex_t spares_lock;
+    struct inode_spares *spares; /* list of those of all threads */
 
     _Alignas(64) pthread_mutex_t slab_lock;
-    _Atomic uint32_t high;            /* slots below it were used at some time */
-    uint32_t live;                    /* slots in use */
+    uint32_t live;                    /* slots in use, those that threads keep included */
     uint32_t room_first;              /* word of room below which there is none */
     uint64_t room[INODE_CHUNKS / 64]; /* which chunks have a slot to spare */
 };
@@ -131,11 +136,13 @@ void inode_shards_rest(struct inode_table *table);
 /* inode_slots.c: everything but the root's slot is free. */
 void inode_slots_init(struct inode_table *table);
 /* A slot for a new inode; NULL at INODES_MAX. Its last_generation is set. */
-struct inode *inode_slot_take(struct inode_table *table);
+struct inode *inode_slot_take(struct fuse_thread *thread);
 /* Gives a slot back. Returns true if that leaves memory for inode_slots_rest() to give back. */
 bool inode_slot_put(struct inode_table *table, struct inode *inode);
 /* Whether there may be an inode near that index. If not, the memory is better not looked at. */
 bool inode_chunk_in_use(struct inode_table *table, uint32_t index);
+/* How many slots are in use: not those that threads keep. */
+uint32_t inode_slots_used(struct inode_table *table);
 /* Gives back the memory of slots that are no longer in use. No lock held; one thread at a time. */
 void inode_slots_rest(struct inode_table *table);
 

@@ -200,6 +200,7 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
     }
     counters_join(&server->counters, &thread->counters);
     fd_budget_join(&server->budget, &thread->purse);
+    inode_spares_join(server->inodes, &thread->spare_inodes);
     *ret_thread = thread;
     return 0;
 }
@@ -210,6 +211,7 @@ void fuse_thread_free(struct fuse_thread *thread)
         return;
     counters_leave(&thread->server->counters, &thread->counters);
     handle_spares_return(thread);
+    inode_spares_leave(thread->server->inodes, &thread->spare_inodes);
     fd_budget_leave(&thread->server->budget, &thread->purse);
     epoch_slot_put(thread->epoch);
     host_cred_umask(&thread->cred, 0);

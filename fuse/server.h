@@ -69,6 +69,7 @@ struct fuse_thread {
     uint32_t stuck_in;      /* the mount that it is counted in; of fuse_thread_stuck() */
     struct fd_purse purse;
     struct handle_spares spare_handles;
+    struct inode_spares spare_inodes;
     struct handle unopened; /* of a request whose directory or file has none (opens.h) */
 };
 

@@ -18,7 +18,7 @@
 
 #define QUEUES     2
 #define BLOCK      4096u
-#define COLD_FILES 8
+#define COLD_FILES 20
 #define REPLY_MAX  16384u
 #define TIMEOUT_MS 60000 /* the daemon is watched step by step */
 
