@@ -427,7 +427,8 @@ static void pool_thread_takes_over(void)
     struct front front;
 
     front_init(&front);
-    /* No more than it needs: a thread that a busy machine keeps waiting is taken for a stuck one. */
+    /* No more than it needs: a thread that a busy machine keeps waiting is taken for a stuck one.
+     */
     front.settings.thread_pool_size = 1;
     CHECK_EQ(begin(&front, ALL), 0);
     CHECK_EQ(front_start_ring(&front, 1), 0);
