@@ -86,13 +86,16 @@ struct memmap_span {
 /* The region around a guest address, or nothing. */
 struct memmap_span memmap_span_around(const struct memmap *map, uint64_t address);
 
-/* Where [address, address + size) is, if it lies in the span; else NULL. */
-static inline char *memmap_span_find(const struct memmap_span *span, uint64_t address,
-                                     uint64_t size)
+/* Whether [address, address + size) lies in the span, and where. Never for size 0. */
+static inline bool memmap_span_find(const struct memmap_span *span, uint64_t address, uint64_t size,
+                                    char **ret_host)
 {
     uint64_t offset = address - span->guest_address;
 
-    return offset < span->size && size <= span->size - offset ? span->host + offset : NULL;
+    if (offset >= span->size || size - 1 >= span->size - offset)
+        return false;
+    *ret_host = span->host + offset;
+    return true;
 }
 
 /*

@@ -137,9 +137,9 @@ static int add_beyond(struct virtq *vq, struct virtq_slot *slot, unsigned filled
 static inline int translate(struct virtq *vq, const struct vring_desc *desc, struct iovec *iov,
                             unsigned iov_max)
 {
-    char *host = memmap_span_find(&vq->near, desc->addr, desc->len);
+    char *host;
 
-    if (!host || !desc->len || !iov_max) {
+    if (!memmap_span_find(&vq->near, desc->addr, desc->len, &host) || iov_max == 0) {
         vq->near = memmap_span_around(vq->memory, desc->addr);
         return memmap_translate(vq->memory, desc->addr, desc->len, iov, iov_max);
     }
@@ -156,10 +156,6 @@ static inline int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct w
 
     if (!writable && walk->writable)
         return broken(vq, "a readable descriptor behind a writable one");
-    walk->bytes += desc->len;
-    if (walk->bytes > UINT32_MAX)
-        return broken(vq, "a chain of 4 GiB or more");
-
     int count = translate(vq, desc, slot->iov + filled, slot->iov_max - filled);
     if (count == -E2BIG)
         return broken(vq, "a chain over too many memory regions");
@@ -167,6 +163,7 @@ static inline int add_buffer(struct virtq *vq, struct virtq_slot *slot, struct w
         count = add_beyond(vq, slot, filled, walk, desc);
     if (count < 0)
         return count;
+    walk->bytes += desc->len;
     if (writable)
         walk->writable += (unsigned)count;
     else
@@ -266,6 +263,8 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
     int rc = walk_chain(vq, slot, &walk, head);
     if (rc < 0)
         return rc;
+    if (walk.bytes > UINT32_MAX)
+        return broken(vq, "a chain of 4 GiB or more");
 
     vq->last_avail++;
     slot->head = (uint16_t)head;
