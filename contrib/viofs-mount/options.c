@@ -27,6 +27,8 @@ static const char help[] =
     "  -s, --queue-size=N   entries per queue, a power of two from 4 to 32768\n"
     "                       (default: 1024)\n"
     "  -o OPTION[,...]      FUSE mount options: ro, noatime, nodev, max_read=N, ...\n"
+    "      --poll-us=N      microseconds to stay awake for a reply before sleeping until it\n"
+    "                       comes, as long as most come that soon; 0 to 10000 (default: 200)\n"
     "      --count=FILE     at the end, write to FILE how many requests of which kind came\n"
     "      --send-interrupt forward FUSE_INTERRUPT, which Linux guests never send\n"
     "  -f, --foreground     stay in the foreground, messages go to standard error\n"
@@ -75,18 +77,19 @@ static void add_mount_options(struct options *options, const char *text)
 
 void options_parse(struct options *ret_options, int argc, char **argv)
 {
-    enum { OPT_SEND_INTERRUPT = 256, OPT_COUNT };
+    enum { OPT_SEND_INTERRUPT = 256, OPT_COUNT, OPT_POLL_US };
     static const struct option table[] = {
         {"queues", required_argument, NULL, 'q'},
         {"queue-size", required_argument, NULL, 's'},
         {"send-interrupt", no_argument, NULL, OPT_SEND_INTERRUPT},
+        {"poll-us", required_argument, NULL, OPT_POLL_US},
         {"count", required_argument, NULL, OPT_COUNT},
         {"foreground", no_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {0},
     };
-    struct options options = {.queue_size = 1024};
+    struct options options = {.queue_size = 1024, .poll_us = 200};
     int c;
 
     opterr = 0;
@@ -102,6 +105,9 @@ void options_parse(struct options *ret_options, int argc, char **argv)
             break;
         case 'o':
             add_mount_options(&options, optarg);
+            break;
+        case OPT_POLL_US:
+            options.poll_us = number("--poll-us", optarg, 0, 10000);
             break;
         case OPT_COUNT:
             options.count_file = optarg;

@@ -13,6 +13,7 @@ struct options {
     const char *mount_options; /* all -o joined by commas (malloc'ed), or NULL */
     unsigned int queues;       /* request queues; 0: as many as back-end and CPUs allow */
     unsigned int queue_size;
+    unsigned int poll_us;   /* how long to look for a reply before sleeping */
     const char *count_file; /* where to write how many requests came, or NULL */
     bool foreground;
     bool send_interrupt;

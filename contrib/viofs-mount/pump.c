@@ -4,15 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "forgets.h"
+#include "patience.h"
 #include "reply_room.h"
 #include "say.h"
 
@@ -20,8 +23,9 @@
  * there. */
 #define DEV_CLONE      _IOR(229, 0, uint32_t)
 
-#define BATCH          64 /* requests taken before replies are looked at again */
-#define COMPLAINTS_MAX 10 /* lines about odd replies; a broken back-end could fill the log */
+#define BATCH          64    /* requests taken before replies are looked at again */
+#define LOOK_NS        10000 /* between looks at /dev/fuse while a reply is awaited */
+#define COMPLAINTS_MAX 10    /* lines about odd replies; a broken back-end could fill the log */
 
 enum source { SOURCE_DEV, SOURCE_CALL, SOURCE_HIPRIO, SOURCE_STOP };
 
@@ -35,6 +39,8 @@ struct worker {
     int epoll_fd;
     bool readable; /* /dev/fuse may have a request */
     bool watching; /* dev_fd is in the epoll set: not while all slots are in flight */
+    struct patience patience;
+    unsigned int n_late; /* requests in flight that were looked for in vain */
     uint64_t n_done;
     struct counts counts;
 };
@@ -42,7 +48,7 @@ struct worker {
 struct pump {
     struct vuf_fuse *fuse;
     struct forgets forgets;
-    bool send_interrupt;
+    struct pump_options options;
     int stop_fd;
     int event_fd;
     int end;          /* enum pump_end, atomic */
@@ -117,10 +123,16 @@ static void finish(struct worker *worker, struct vuf_fuse_req *req)
     vuf_fuse_put(worker->pump->fuse, req);
 }
 
+static unsigned int in_flight(const struct worker *worker)
+{
+    const struct vuf_fuse_pool *pool = &worker->pump->fuse->pools[worker->ring];
+
+    return pool->n_reqs - pool->n_free;
+}
+
 /* Answers all that the back-end has finished.  Returns whether there was any. */
 static bool finish_all(struct worker *worker)
 {
-    struct vuf_fuse_pool *pool = &worker->pump->fuse->pools[worker->ring];
     struct vuf_fuse_req *req;
     uint64_t n = 0;
     int r;
@@ -138,8 +150,12 @@ static bool finish_all(struct worker *worker)
     /* With more in flight, whoever got a reply is likely to have the next request by now, and epoll
      * is not asked while there is work: without this look the queue would run dry first.  With
      * nothing in flight epoll says so as fast. */
-    if (n && worker->watching && pool->n_free < pool->n_reqs)
+    if (n && worker->watching && in_flight(worker))
         worker->readable = true;
+    /* Which of them it was does not matter: with one less, the others are likely to be the late
+     * ones. */
+    if (worker->n_late > in_flight(worker))
+        worker->n_late = in_flight(worker);
     return n;
 }
 
@@ -179,7 +195,7 @@ static bool handle_one_way(struct pump *pump, struct vuf_fuse_req *req,
                                (const struct vuf_forget_one *)(args + sizeof(batch)), batch.count));
         break;
     case VUF_OP_INTERRUPT:
-        if (!pump->send_interrupt || args_len < sizeof(interrupt))
+        if (!pump->options.send_interrupt || args_len < sizeof(interrupt))
             break;
         memcpy(&interrupt, args, sizeof(interrupt));
         check_lane(pump, forgets_interrupt(&pump->forgets, interrupt.unique));
@@ -271,6 +287,62 @@ static bool take_requests(struct worker *worker)
     return n;
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/*
+ * Looks for a reply as long as the options say, since the last request.  The back-end does not have
+ * to make a call meanwhile.  The processor is offered to others all the time: the back-end may need
+ * this very one.  Who is offered it may keep it for milliseconds, though, where a sleeper that is
+ * woken would get it back at once: where there are others the looking ends.
+ */
+static enum look look_for_reply(struct worker *worker)
+{
+    const struct vuf_ring *ring = &worker->pump->fuse->dev->rings[worker->ring];
+    int64_t patient = worker->pump->options.poll_ns;
+    int64_t now = now_ns();
+    int64_t end = now + patient;
+    int64_t look = now + LOOK_NS;
+
+    while (now < end && !ended(worker->pump)) {
+        int64_t before = now;
+
+        if (vuf_ring_has_done(ring))
+            return LOOK_FOUND;
+        sched_yield();
+        now = now_ns();
+        if (now - before > patient)
+            return LOOK_CROWDED;
+        if (now < look)
+            continue;
+        look = now + LOOK_NS;
+        worker->readable = worker->watching;
+        if (take_requests(worker))
+            end = now + patient;
+    }
+    return LOOK_IN_VAIN;
+}
+
+/* Stays awake for a reply where that is likely to pay.  Returns whether there is one. */
+static bool await_reply(struct worker *worker)
+{
+    enum look look;
+
+    if (!worker->pump->options.poll_ns || in_flight(worker) <= worker->n_late ||
+        !patience_asks(&worker->patience))
+        return false;
+    look = look_for_reply(worker);
+    patience_learns(&worker->patience, look);
+    if (look == LOOK_IN_VAIN)
+        worker->n_late = in_flight(worker);
+    return look == LOOK_FOUND;
+}
+
 /* Sleeps until there is something to do.  false: told to stop. */
 static bool sleep_for_work(struct worker *worker)
 {
@@ -306,7 +378,7 @@ static void *work(void *arg)
         bool busy = finish_all(worker);
 
         busy |= take_requests(worker);
-        if (!busy && !sleep_for_work(worker))
+        if (!busy && !await_reply(worker) && !sleep_for_work(worker))
             break;
     }
     return NULL;
@@ -336,6 +408,7 @@ static int start_worker(struct pump *pump, struct worker *worker, unsigned int i
     int r;
 
     *worker = (struct worker){.pump = pump, .ring = index + 1, .dev_fd = fuse_fd, .readable = true};
+    patience_start(&worker->patience);
     worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (worker->epoll_fd < 0)
         return -errno;
@@ -354,7 +427,8 @@ static int start_worker(struct pump *pump, struct worker *worker, unsigned int i
     return 0;
 }
 
-int pump_start(struct pump **ret_pump, struct vuf_fuse *fuse, int fuse_fd, bool send_interrupt)
+int pump_start(struct pump **ret_pump, struct vuf_fuse *fuse, int fuse_fd,
+               const struct pump_options *options)
 {
     unsigned int n = fuse->n_pools - 1;
     struct pump *pump = calloc(1, sizeof(*pump) + n * sizeof(pump->workers[0]));
@@ -363,7 +437,7 @@ int pump_start(struct pump **ret_pump, struct vuf_fuse *fuse, int fuse_fd, bool 
     if (!pump)
         return -ENOMEM;
     pump->fuse = fuse;
-    pump->send_interrupt = send_interrupt;
+    pump->options = *options;
     forgets_open(&pump->forgets, fuse);
     pump->stop_fd = eventfd(0, EFD_CLOEXEC);
     pump->event_fd = eventfd(0, EFD_CLOEXEC);

@@ -6,7 +6,8 @@
  * thread's queue; its reply is written to /dev/fuse straight from guest memory.  Nothing is
  * allocated, nothing copied but headers.  Each thread sleeps in epoll on its (cloned) /dev/fuse
  * descriptor and its queue's call descriptor; while it is awake the back-end's calls are switched
- * off.
+ * off.  Before it sleeps on a reply it looks for it for some microseconds (patience.h): a request
+ * then is read(), a kick, writev(), and one sleep, until the next request comes.
  *
  * The back-end is not trusted with the kernel: the reply's header goes out from a private copy,
  * after unique and length were checked, so that no back-end can send the kernel a notification or
@@ -33,11 +34,17 @@ enum pump_end {
 
 struct pump;
 
+struct pump_options {
+    bool send_interrupt; /* forward FUSE_INTERRUPT */
+    int64_t poll_ns;     /* how long to stay awake for a reply, 0: not at all */
+};
+
 /*
  * Starts one thread for each request ring of FUSE.  fuse_fd: the mount's /dev/fuse descriptor,
  * borrowed, non-blocking, INIT done.  *ret_pump is ended by pump_stop and pump_close.
  */
-int pump_start(struct pump **ret_pump, struct vuf_fuse *fuse, int fuse_fd, bool send_interrupt);
+int pump_start(struct pump **ret_pump, struct vuf_fuse *fuse, int fuse_fd,
+               const struct pump_options *options);
 
 /* Becomes readable when the traffic has ended by itself; pump_end tells why. */
 int pump_event_fd(const struct pump *pump);

@@ -131,11 +131,15 @@ static int start_device(struct vuf_dev *dev, struct vuf_fuse *fuse, const struct
 static int serve(struct vuf_fuse *fuse, struct fusemount *mount, const struct options *options,
                  int signal_fd, int ready_fd, size_t data, FILE *count_file)
 {
+    struct pump_options wanted = {
+        .send_interrupt = options->send_interrupt,
+        .poll_ns = options->poll_us * INT64_C(1000),
+    };
     struct pump *pump;
     int r = handshake(fuse, mount->fd, signal_fd, data);
 
     if (r == 0) {
-        r = pump_start(&pump, fuse, mount->fd, options->send_interrupt);
+        r = pump_start(&pump, fuse, mount->fd, &wanted);
         if (r < 0)
             say("cannot start the threads: %s", strerror(-r));
     }

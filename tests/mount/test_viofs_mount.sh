@@ -188,6 +188,9 @@ case_usage() {
     for value in 0 2 3 1000 65536 x; do
         refuses 2 -- '--queue-size' --queue-size="$value" "$sock" "$mnt"
     done
+    for value in -1 10001 x ''; do
+        refuses 2 -- '--poll-us' --poll-us="$value" "$sock" "$mnt"
+    done
     check "--help" eval '"$tool" --help | grep -q -- --queue-size'
     check "-h" eval '"$tool" -h >/dev/null'
     check "--version" eval '"$tool" -V | grep -Eq "^viofs-mount [0-9.]+$"'
@@ -520,6 +523,61 @@ case_odd_init_greedy() {
     quiet
     stop_odd
 }
+
+# How often the tool was on a processor so far, and for how long (clock ticks).
+wakings() { cat "/proc/$tool_pid/task"/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
+ticks() { awk '{ print $14 + $15 }' "/proc/$tool_pid/stat"; }
+
+# Nobody asks for anything: nothing is looked for. In the end it works as before.
+case_idle() {
+    local before
+    start_daemon
+    start_tool --poll-us=10000
+    [ "$(cat "$mnt/file")" = hello ] || fail "cat"
+    sleep 0.3
+    before="$(wakings) $(ticks)"
+    sleep 1
+    check "asleep" [ "$(wakings) $(ticks)" = "$before" ]
+    [ "$(cat "$mnt/file")" = hello ] || fail "cat, again"
+    kill_tool TERM
+    ends_with 0 5
+    quiet
+    stop_daemon
+}
+
+# Requests for which the looking ends long before the reply is there: they are waited for asleep, and
+# others are served meanwhile.
+late_case() { # late_case OPTION...
+    local before i
+    start_daemon
+    start_tool "$@"
+    for i in 1 2 3 4; do head -c 100000 /dev/urandom >"$share/late$i"; done
+    for _ in 1 2 3 4 5; do
+        signal_daemon STOP
+        sleep 0.1
+        helpers=()
+        for i in 1 2 3 4; do
+            cmp "$mnt/late$i" "$share/late$i" &
+            helpers+=($!)
+        done
+        sleep 0.2
+        before="$(wakings) $(ticks)"
+        sleep 0.3
+        check "asleep" [ "$(wakings) $(ticks)" = "$before" ]
+        signal_daemon CONT
+        for i in "${helpers[@]}"; do wait "$i" || fail "data differ"; done
+        helpers=()
+        check "served" [ "$(find "$mnt" -name 'late*' | wc -l)" -eq 4 ]
+        sleep 1.1 # until the names are asked for again
+    done
+    kill_tool TERM
+    ends_with 0 5
+    quiet
+    stop_daemon
+}
+case_late_replies() { late_case; }
+case_late_replies_always_asleep() { late_case --poll-us=0; }
+case_late_replies_long_looks() { late_case --poll-us=10000; }
 
 # A signal at a process that waits for a sleeping back-end; with and without telling the back-end.
 case_interrupts() {

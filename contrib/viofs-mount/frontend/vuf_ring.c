@@ -294,6 +294,11 @@ int vuf_ring_pop(struct vuf_ring *ring, struct vuf_done *ret_done)
     return 1;
 }
 
+bool vuf_ring_has_done(const struct vuf_ring *ring)
+{
+    return load16(&ring->used->idx, __ATOMIC_ACQUIRE) != ring->used_idx;
+}
+
 void vuf_ring_calls_off(struct vuf_ring *ring)
 {
     if (ring->event_idx)
@@ -310,7 +315,7 @@ bool vuf_ring_calls_on(struct vuf_ring *ring)
     else
         store16(&ring->avail->flags, 0, __ATOMIC_RELAXED);
     full_barrier();
-    return load16(&ring->used->idx, __ATOMIC_ACQUIRE) != ring->used_idx;
+    return vuf_ring_has_done(ring);
 }
 
 void vuf_ring_drain_calls(struct vuf_ring *ring)

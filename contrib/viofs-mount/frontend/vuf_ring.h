@@ -107,6 +107,9 @@ void vuf_ring_kick_always(struct vuf_ring *ring);
  * got. */
 int vuf_ring_pop(struct vuf_ring *ring, struct vuf_done *ret_done);
 
+/* Is there a finished request for vuf_ring_pop?  Costs a look at memory. */
+bool vuf_ring_has_done(const struct vuf_ring *ring);
+
 /* Asks for no calls.  One may still come. */
 void vuf_ring_calls_off(struct vuf_ring *ring);
 
