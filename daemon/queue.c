@@ -311,11 +311,12 @@ static bool watch_leader(struct queue *queue, bool all_may_wait)
 {
     bool asleep = atomic_load(&queue->asleep);
     unsigned steps = atomic_load(&queue->steps);
-    queue->stuck_looks = !asleep && steps == queue->steps_seen ? queue->stuck_looks + 1 : 0;
-    bool stuck = queue->stuck_looks >= QUEUE_STUCK_LOOKS;
+    if (asleep || steps != queue->steps_seen)
+        clock_gettime(CLOCK_MONOTONIC, &queue->seen);
+    queue->steps_seen = steps;
+    bool stuck = queue_ns_since(&queue->seen) >= QUEUE_WATCH_MS * 1000000;
     bool wanted = atomic_load(&queue->thread_wanted);
 
-    queue->steps_seen = steps;
     if (queue->worker_slots == 1 || (!stuck && !wanted))
         return !asleep;
     if (pthread_mutex_trylock(&queue->pop_lock))

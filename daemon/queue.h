@@ -44,15 +44,14 @@
  * batch is announced with less than QUEUE_BATCH_MIN in it before it is QUEUE_BATCH_NS old.
  *
  * When the next request takes its time, its thread cannot look: then the control thread does, every
- * QUEUE_WATCH_MS. It also takes the role away from a leader who has not got on for
- * QUEUE_STUCK_LOOKS, so a slow host call delays what comes behind it by 4 to 6 milliseconds, or 8
- * when a thread has to be made. Fewer looks would take it from one who only waits for a processor.
+ * QUEUE_WATCH_MS. It also takes the role away from a leader who has not got on for as long, so a
+ * slow host call delays what comes behind it by 4 to 8 milliseconds. To look more often would take
+ * it from one who only waits for a processor, and costs small requests a hundredth on a single one.
  */
 #define QUEUE_BATCH_MIN        4
 #define QUEUE_BATCH_NS         100000
 #define QUEUE_WAKE_NS          70000
 #define QUEUE_WATCH_MS         4
-#define QUEUE_STUCK_LOOKS      1
 
 enum queue_state {
     QUEUE_IDLE,    /* no threads */
@@ -143,7 +142,7 @@ struct queue {
     atomic_uint steps;         /* chains taken, sleeps ended */
     atomic_bool asleep;        /* the leader waits for a kick */
     unsigned steps_seen;       /* at the last look. Control thread only, as is the next */
-    unsigned stuck_looks;      /* so many looks in a row have seen the same request */
+    struct timespec seen;      /* when it was found to have got on */
     atomic_bool thread_wanted; /* a leader gave its role away, and nobody was there to take it */
 
     pthread_mutex_t push_lock;
