@@ -67,15 +67,25 @@ static void ask_no_more(struct fuse_req *req, struct handle *handle)
 }
 
 /*
+ * O_DIRECT waits for the disk each time, even with RWF_NOWAIT, and is what programs use that keep
+ * many requests under way.
+ */
+static bool is_direct(const struct handle *handle)
+{
+    return handle && (__atomic_load_n(&handle->flags, __ATOMIC_RELAXED) & O_DIRECT);
+}
+
+/*
  * What is in the host's page cache is read at once. For the rest somebody else takes over the
  * queue first; and as a disk may take its time, nothing of the tables is held meanwhile.
  */
 static int read_file(struct fuse_req *req, int fd, struct handle *handle, struct host_read *read)
 {
     off_t offset = (off_t)req->args.read.offset;
-    if (!may_ask(req, handle))
+    bool direct = is_direct(handle);
+    if (!direct && !may_ask(req, handle))
         return host_read(fd, offset, 0, read);
-    int error = host_read(fd, offset, RWF_NOWAIT, read);
+    int error = direct ? -EAGAIN : host_read(fd, offset, RWF_NOWAIT, read);
     if (error == -EOPNOTSUPP) {
         ask_no_more(req, handle);
     } else if (error == -EAGAIN) {
@@ -148,6 +158,27 @@ static int write_how(const struct fuse_write_in *in, bool append)
     return how;
 }
 
+/*
+ * Nothing is ahead of a direct write that must not overtake it, and nothing behind it either: the
+ * guest's kernel drops what it has cached of the place before and after. With a window the thread
+ * keeps the queue, as it may have to leave the request in it.
+ */
+static int write_file(struct fuse_req *req, int fd, const struct handle *handle,
+                      struct iovec *pieces, unsigned count, bool append, size_t *ret_length)
+{
+    const struct fuse_write_in *in = &req->args.write;
+    if (is_direct(handle) && !req->server->dax) {
+        int error = req_step_out(req, (int *[]){&fd}, 1);
+        if (error)
+            return error;
+    }
+    _Atomic uint64_t *writes = &req->thread->epoch->writes;
+    atomic_store_explicit(writes, req->header.nodeid, memory_order_release);
+    int error = host_write(fd, pieces, count, (off_t)in->offset, write_how(in, append), ret_length);
+    atomic_store_explicit(writes, 0, memory_order_release);
+    return error;
+}
+
 int op_write(struct fuse_req *req)
 {
     const struct fuse_write_in *in = &req->args.write;
@@ -169,15 +200,10 @@ int op_write(struct fuse_req *req)
     bool append = appends(req, in);
     if (!error)
         error = dax_before(req->thread, req->inode, append ? INT64_MAX : in->offset + in->size);
-    if (!error) {
-        _Atomic uint64_t *writes = &req->thread->epoch->writes;
-        atomic_store_explicit(writes, req->header.nodeid, memory_order_release);
-        error = host_write(fd, pieces, count, (off_t)in->offset, write_how(in, append), &length);
-        atomic_store_explicit(writes, 0, memory_order_release);
-    }
-    if (error)
-        return error;
-    error = dax_after(req->thread, req->inode);
+    if (!error)
+        error = write_file(req, fd, handle, pieces, count, append, &length);
+    if (!error)
+        error = dax_after(req->thread, req->inode);
     if (error)
         return error;
     struct fuse_write_out out = {.size = (uint32_t)length};
