@@ -189,7 +189,9 @@ int op_flush(struct fuse_req *req)
         error = dax_before(req->thread, req->inode, 0);
     if (error != -REQ_STOPPED)
         locks_flush(req->server->locks, req->header.nodeid, in->fh, in->lock_owner);
-    return error ? error : host_flush(handle->fd);
+    if (error || inode_closes_silently(req->server->inodes, req->inode))
+        return error;
+    return host_flush(handle->fd);
 }
 
 static int sync_handle(struct fuse_req *req, enum handle_kind kind)
