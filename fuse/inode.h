@@ -62,6 +62,7 @@ _Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
 /* Those that it has left. Members of the table's list; inode_slots.c has all that touches them. */
 struct inode_spares {
     pthread_mutex_t lock;
+    uint32_t first; /* they are slots[first] and so on */
     uint32_t count;
     uint32_t slots[INODE_LOT];
     struct inode_spares *next;

@@ -85,6 +85,7 @@ static void spares_fetch(struct inode_table *table, struct inode_spares *spares)
     if (table->room_first < INODE_CHUNKS / 64) {
         uint64_t room = table->room[table->room_first];
         uint32_t number = table->room_first * 64 + (unsigned)__builtin_ctzll(room);
+        spares->first = 0;
         while (spares->count < INODE_LOT && has_room(table, number))
             spares->slots[spares->count++] = take_in(table, number);
     }
@@ -111,7 +112,7 @@ static bool spares_put(struct inode_table *table, struct inode_spares *spares)
     bool any = spares->count != 0;
     pthread_mutex_lock(&table->slab_lock);
     while (spares->count)
-        put(table, spares->slots[--spares->count]);
+        put(table, spares->slots[spares->first + --spares->count]);
     pthread_mutex_unlock(&table->slab_lock);
     pthread_mutex_unlock(&spares->lock);
     return any;
@@ -161,8 +162,10 @@ static struct inode *take_spare(struct inode_table *table, struct inode_spares *
     pthread_mutex_lock(&spares->lock);
     if (spares->count == 0)
         spares_fetch(table, spares);
-    if (spares->count)
-        inode = &table->slab[spares->slots[--spares->count]];
+    if (spares->count) {
+        inode = &table->slab[spares->slots[spares->first++]];
+        spares->count--;
+    }
     pthread_mutex_unlock(&spares->lock);
     return inode;
 }
