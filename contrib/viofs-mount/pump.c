@@ -23,7 +23,8 @@
  * there. */
 #define DEV_CLONE      _IOR(229, 0, uint32_t)
 
-#define BATCH          64    /* requests taken before replies are looked at again */
+#define BATCH          64 /* requests taken before replies are looked at again */
+#define ROUNDS         64 /* of work, after which a thread that has not slept looks at all else */
 #define LOOK_NS        10000 /* between looks at /dev/fuse while a reply is awaited */
 #define COMPLAINTS_MAX 10    /* lines about odd replies; a broken back-end could fill the log */
 
@@ -343,16 +344,12 @@ static bool await_reply(struct worker *worker)
     return look == LOOK_FOUND;
 }
 
-/* Sleeps until there is something to do.  false: told to stop. */
-static bool sleep_for_work(struct worker *worker)
+/* What other descriptors than the ring have to say.  false: told to stop. */
+static bool look_around(struct worker *worker, int timeout_ms)
 {
-    struct vuf_ring *ring = &worker->pump->fuse->dev->rings[worker->ring];
     struct epoll_event events[4];
-    int n = 0;
+    int n = epoll_wait(worker->epoll_fd, events, 4, timeout_ms);
 
-    if (!vuf_ring_calls_on(ring))
-        n = epoll_wait(worker->epoll_fd, events, 4, -1);
-    vuf_ring_calls_off(ring);
     for (int i = 0; i < n; i++) {
         switch (events[i].data.u32) {
         case SOURCE_DEV:
@@ -370,16 +367,32 @@ static bool sleep_for_work(struct worker *worker)
     return true;
 }
 
+/* Sleeps until there is something to do.  false: told to stop. */
+static bool sleep_for_work(struct worker *worker)
+{
+    struct vuf_ring *ring = &worker->pump->fuse->dev->rings[worker->ring];
+    bool goes_on = vuf_ring_calls_on(ring) || look_around(worker, -1);
+
+    vuf_ring_calls_off(ring);
+    return goes_on;
+}
+
 static void *work(void *arg)
 {
     struct worker *worker = arg;
+    unsigned int rounds = 0;
+    bool goes_on = true;
 
-    while (!ended(worker->pump)) {
+    while (goes_on && !ended(worker->pump)) {
         bool busy = finish_all(worker);
 
         busy |= take_requests(worker);
-        if (!busy && !await_reply(worker) && !sleep_for_work(worker))
-            break;
+        if (!busy && !await_reply(worker)) {
+            goes_on = sleep_for_work(worker);
+            rounds = 0;
+        } else if (++rounds % ROUNDS == 0) {
+            goes_on = look_around(worker, 0);
+        }
     }
     return NULL;
 }
