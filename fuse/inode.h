@@ -41,12 +41,12 @@ struct inode {
     _Atomic uint64_t lookups;    /* the guest's reference count */
     uint64_t ino;
     uint64_t dev;
-    uint64_t birth;        /* time of birth in ns, 0 where the file system has none */
-    _Atomic int32_t fd;    /* O_PATH descriptor, cached or pinned; -1: none now */
-    uint32_t cache_slot;   /* in the descriptor cache; under that cache's lock */
-    uint16_t type;         /* S_IFMT part of the mode: it never changes */
-    atomic_bool hot;       /* used since the cache's hand last came by */
-    uint8_t handle_length; /* 0: no file handle, the descriptor is the reference and stays */
+    uint64_t birth;              /* time of birth in ns, 0 where the file system has none */
+    _Atomic int32_t fd;          /* O_PATH descriptor, cached or pinned; -1: none now */
+    _Atomic uint32_t cache_slot; /* in the descriptor cache; set under that cache's lock */
+    uint16_t type;               /* S_IFMT part of the mode: it never changes */
+    atomic_bool hot;             /* used since the cache's hand last came by */
+    uint8_t handle_length;       /* 0: no file handle, the descriptor is the reference and stays */
     int32_t handle_type;
     uint8_t handle[INODE_HANDLE_MAX];
     atomic_bool verified;       /* the handle was seen to lead to a file of this identity */
@@ -183,8 +183,9 @@ int inode_budget_take(struct fuse_server *server, struct fd_purse *purse);
 bool inode_keep(struct inode_table *table, struct inode *inode);
 
 /*
- * The same for one that may have no descriptor yet: fd is any of the file. It counts in the budget.
- * Returns 0, -ENFILE, or the errno of the host.
+ * The same for one that may have no descriptor yet: fd is any of the file, or an O_PATH descriptor
+ * of the request's own (thread_close_later()), which the inode then takes over. It counts in the
+ * budget. Returns 0, -ENFILE, or the errno of the host.
  */
 int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd);
 

@@ -85,6 +85,21 @@ static uint32_t cache_room(struct fuse_thread *thread, int *ret_evicted)
     return slot;
 }
 
+/* Takes an inode out of the cache, with its descriptor as it is. Called with the lock held. */
+static void cache_slot_free(struct inode_table *table, struct inode *inode)
+{
+    struct inode_cache *cache = &table->cache;
+    uint32_t slot = inode->cache_slot;
+    if (slot == INODE_CACHE_NO_SLOT)
+        return;
+    uint32_t last = cache->slots[--cache->used];
+    cache->slots[slot] = last;
+    table->slab[last].cache_slot = slot;
+    inode->cache_slot = INODE_CACHE_NO_SLOT;
+    if (cache->hand >= cache->used)
+        cache->hand = 0;
+}
+
 bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
 {
     struct inode_table *table = thread->server->inodes;
@@ -100,7 +115,12 @@ bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
         if (kept) {
             cache->slots[slot] = (uint32_t)(inode - table->slab);
             inode->cache_slot = slot;
-            atomic_store(&inode->fd, fd);
+            int none = -1;
+            kept = atomic_compare_exchange_strong(&inode->fd, &none, fd);
+            if (!kept) { /* it was pinned in this moment, see pin() */
+                cache_slot_free(table, inode);
+                fd_budget_give(&thread->server->budget, &thread->purse);
+            }
         }
     }
     pthread_mutex_unlock(&cache->lock);
@@ -110,21 +130,6 @@ bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
     if (kept && !may_stay(inode))
         janitor_wake(thread->server->janitor);
     return kept;
-}
-
-/* Takes an inode out of the cache, with its descriptor as it is. Called with the lock held. */
-static void cache_slot_free(struct inode_table *table, struct inode *inode)
-{
-    struct inode_cache *cache = &table->cache;
-    uint32_t slot = inode->cache_slot;
-    if (slot == INODE_CACHE_NO_SLOT)
-        return;
-    uint32_t last = cache->slots[--cache->used];
-    cache->slots[slot] = last;
-    table->slab[last].cache_slot = slot;
-    inode->cache_slot = INODE_CACHE_NO_SLOT;
-    if (cache->hand >= cache->used)
-        cache->hand = 0;
 }
 
 int inode_cache_remove(struct inode_table *table, struct inode *inode)
@@ -145,6 +150,8 @@ void inode_cache_drop(struct inode_table *table, struct inode *inode)
 
 bool inode_keep(struct inode_table *table, struct inode *inode)
 {
+    if (atomic_load(&inode->fd) < 0)
+        return false;
     pthread_mutex_lock(&table->cache.lock);
     cache_slot_free(table, inode);
     bool kept = atomic_load(&inode->fd) >= 0;
@@ -152,22 +159,33 @@ bool inode_keep(struct inode_table *table, struct inode *inode)
     return kept;
 }
 
+/*
+ * Makes fd the inode's for good, or else what it has already: true if it is fd. Without the cache's
+ * lock, as whatever others do under it begins with an inode that has a descriptor, or ends as here.
+ */
+static bool pin(struct inode_table *table, struct inode *inode, int fd)
+{
+    int none;
+    do {
+        none = -1;
+        if (atomic_compare_exchange_strong(&inode->fd, &none, fd))
+            return true;
+    } while (!inode_keep(table, inode));
+    return false;
+}
+
 int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd)
 {
-    struct inode_table *table = thread->server->inodes;
     autoclose int own = -1;
     int error = inode_budget_take(thread->server, &thread->purse);
     if (error)
         return error;
-    error = host_reopen(fd, O_PATH, &own);
-    if (!error) {
-        pthread_mutex_lock(&table->cache.lock);
-        if (atomic_load(&inode->fd) < 0)
-            atomic_store(&inode->fd, steal_fd(&own));
-        else
-            cache_slot_free(table, inode);
-        pthread_mutex_unlock(&table->cache.lock);
-    }
+    if (thread_keep(thread, fd))
+        own = fd;
+    else
+        error = host_reopen(fd, O_PATH, &own);
+    if (!error && pin(thread->server->inodes, inode, own))
+        (void)steal_fd(&own);
     if (error || own >= 0)
         fd_budget_give(&thread->server->budget, &thread->purse);
     return error;

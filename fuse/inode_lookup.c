@@ -569,8 +569,8 @@ int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const ch
     *ret_fd = steal_fd(&fd);
     if (!S_ISDIR(inode->type))
         thread->removes_pinned = is_pinned(inode);
-    if (!inode_cache_offer(thread, inode, *ret_fd))
-        thread_close_later(thread, *ret_fd);
+    /* Not for the cache: whoever removes the name makes it the inode's for good (inode_hold()). */
+    thread_close_later(thread, *ret_fd);
     return 0;
 }
 

@@ -244,3 +244,14 @@ void thread_close_later(struct fuse_thread *thread, int fd)
     }
     thread->temporary[thread->temporary_count++] = fd;
 }
+
+bool thread_keep(struct fuse_thread *thread, int fd)
+{
+    for (unsigned i = 0; i < thread->temporary_count; i++) {
+        if (thread->temporary[i] == fd) {
+            thread->temporary[i] = thread->temporary[--thread->temporary_count];
+            return true;
+        }
+    }
+    return false;
+}

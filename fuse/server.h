@@ -76,6 +76,9 @@ struct fuse_thread {
 /* Closes fd when the running request ends: for what the request uses and no table keeps. */
 void thread_close_later(struct fuse_thread *thread, int fd);
 
+/* It is not closed then: it belongs to the caller. False: it is none of these descriptors. */
+bool thread_keep(struct fuse_thread *thread, int fd);
+
 /* An operation's scratch memory: a full xattr value or list, or a directory block. */
 #define FUSE_BUFFER_SIZE (65536 + 4096)
 

@@ -761,6 +761,137 @@ static void threads_do_not_mix_files_up(void)
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+/* The descriptor by which a request has found what it removes becomes the inode's, uncached. */
+static void removed_files_keep_what_found_them(void)
+{
+    struct fixture fixture;
+    struct inode *inode;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    make_file("found", "1");
+    uint64_t id = look_up(&fixture, "found", NULL);
+    enter(&fixture);
+    CHECK_EQ(inode_get(fixture.server->inodes, id, &inode), 0);
+    CHECK(!inode_keep(fixture.server->inodes, inode) || inode->handle_length == 0);
+    int fd = openat(share_dir, "found", O_PATH | O_CLOEXEC);
+    thread_close_later(fixture.thread, fd);
+    if (inode->handle_length) {
+        CHECK_EQ(inode_hold(fixture.thread, inode, fd), 0);
+        CHECK_EQ(inode->fd, fd);
+        CHECK_EQ(inode->cache_slot, INODE_CACHE_NO_SLOT);
+        CHECK_EQ(fixture.thread->temporary_count, 0);
+        CHECK_EQ(fd_budget_used(&fixture.server->budget), 1);
+    }
+    leave(&fixture);
+    CHECK(inode->handle_length == 0 || fcntl(fd, F_GETFD) >= 0);
+    forget(&fixture, id, 1);
+    CHECK_EQ(fcntl(fd, F_GETFD), -1);
+    CHECK_EQ(fd_budget_used(&fixture.server->budget), 0);
+    fixture_stop(&fixture);
+}
+
+#define PINNED_FILES  3
+#define PINNED_ROUNDS 50000
+
+struct pinner {
+    struct fixture fixture;
+    const uint64_t *ids;
+};
+
+/*
+ * Asks for descriptors, which come to the cache, takes places away from it, keeps some descriptors
+ * for good and lets go of them, at random.
+ */
+static void *pin_and_let_go(void *argument)
+{
+    const struct pinner *pinner = argument;
+    struct fixture mine = pinner->fixture;
+    struct fuse_server *server = mine.server;
+    unsigned seed = (unsigned)(uintptr_t)&mine;
+    if (fuse_thread_new(server, NULL, &mine.thread) < 0)
+        abort();
+    for (unsigned i = 0; i < PINNED_ROUNDS; i++) {
+        unsigned which = (unsigned)rand_r(&seed) % PINNED_FILES;
+        struct inode *inode;
+        char name[16];
+        int fd;
+        enter(&mine);
+        if (inode_get(server->inodes, pinner->ids[which], &inode) < 0)
+            abort();
+        switch (rand_r(&seed) % 5) {
+        case 0: /* as UNLINK does */
+            snprintf(name, sizeof(name), "pinned%u", which);
+            fd = openat(share_dir, name, O_PATH | O_CLOEXEC);
+            thread_close_later(mine.thread, fd);
+            if (fd >= 0 && !inode_keep(server->inodes, inode))
+                (void)inode_hold(mine.thread, inode, fd);
+            break;
+        case 1: /* as LINK does */
+            inode_let_go(mine.thread, inode);
+            break;
+        case 2:
+            inode_cache_drop(server->inodes, inode);
+            break;
+        case 3:
+            if (inode_budget_take(server, &mine.thread->purse) == 0)
+                fd_budget_give(&server->budget, &mine.thread->purse);
+            break;
+        default:
+            (void)inode_fd(mine.thread, inode, &fd);
+        }
+        leave(&mine);
+    }
+    fuse_thread_free(mine.thread);
+    return NULL;
+}
+
+/* Descriptors are the inode's, and the budget's, once each, whatever threads do at a time. */
+static void pinned_and_cached_descriptors_agree(void)
+{
+    struct rlimit before, few;
+    struct pinner pinner;
+    struct fixture *fixture = &pinner.fixture;
+    uint64_t ids[PINNED_FILES];
+    char name[16];
+    pthread_t threads[3];
+    struct inode *inode;
+    int descriptors = 0;
+    uint32_t cached = 0;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){64, before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    unsigned open_before = open_descriptors();
+    CHECK(fixture_start(fixture, FILE_HANDLES_PREFER));
+    fixture->server->inodes->cache.capacity = PINNED_FILES - 1;
+    pinner.ids = ids;
+    for (unsigned i = 0; i < PINNED_FILES; i++) {
+        snprintf(name, sizeof(name), "pinned%u", i);
+        make_file(name, name);
+        ids[i] = look_up(fixture, name, NULL);
+        CHECK(ids[i] != 0);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(threads); i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, pin_and_let_go, &pinner), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(threads); i++)
+        pthread_join(threads[i], NULL);
+    epoch_reclaim(fixture->server->epochs);
+    for (unsigned i = 0; i < PINNED_FILES; i++) {
+        CHECK_EQ(inode_get(fixture->server->inodes, ids[i], &inode), 0);
+        CHECK(inode->fd < 0 || fcntl(inode->fd, F_GETFD) >= 0);
+        CHECK(inode->fd >= 0 || inode->cache_slot == INODE_CACHE_NO_SLOT);
+        descriptors += inode->fd >= 0;
+        cached += inode->cache_slot != INODE_CACHE_NO_SLOT;
+    }
+    CHECK_EQ(fd_budget_used(&fixture->server->budget), descriptors);
+    CHECK_EQ(fixture->server->inodes->cache.used, cached);
+    CHECK_EQ(fixture->server->budget.lent, 0);
+    for (unsigned i = 0; i < PINNED_FILES; i++)
+        forget(fixture, ids[i], 1);
+    CHECK_EQ(fd_budget_used(&fixture->server->budget), 0);
+    fixture_stop(fixture);
+    CHECK_EQ(open_descriptors(), open_before);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
@@ -790,6 +921,8 @@ int main(void)
     RUN(purses_are_emptied_by_others);
     RUN(threads_keep_few_handle_slots);
     RUN(threads_keep_few_inode_slots);
+    RUN(removed_files_keep_what_found_them);
+    RUN(pinned_and_cached_descriptors_agree);
     RUN(threads_do_not_mix_files_up);
     close(share_dir);
     nftw(share_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
