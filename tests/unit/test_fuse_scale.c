@@ -337,7 +337,7 @@ static void known_files_are_found_meanwhile(void)
     watcher.directory = look_up(thread, FUSE_ROOT_ID, "d0");
     watcher.id = look_up(thread, watcher.directory, "f0");
     CHECK_EQ(pthread_create(&other, NULL, watch, &watcher), 0);
-    for (unsigned round = 0; round < 3; round++) {
+    for (unsigned round = 0; round < 2; round++) {
         unsigned found = look_all_up(thread, every_id);
         for (unsigned i = 0; i < found; i++)
             forget(thread, every_id[i]);
