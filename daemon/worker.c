@@ -257,6 +257,8 @@ static int take_chain(struct worker *worker)
                 continue;
             break;
         }
+        if (!queue->leader)
+            queue_step(queue); /* what the last leader was stuck in is not this one's */
         queue->leader = worker;
         rc = queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
         if (guestfault_taken()) {
