@@ -19,6 +19,7 @@
 
 #include "case.h"
 
+#define STAND_INS       4
 #define WORDS_MAX       32
 #define LISTEN_FD_FIRST 3 /* sd_listen_fds(3) */
 
@@ -348,6 +349,14 @@ unsigned daemon_fd_count(const struct daemon *daemon)
 unsigned daemon_thread_count(const struct daemon *daemon)
 {
     return count_of_server(daemon, "task");
+}
+
+void daemon_expect_threads(const struct daemon *daemon, unsigned before)
+{
+    unsigned now = daemon_thread_count(daemon);
+
+    if (now > before + STAND_INS)
+        FAIL("the daemon has %u threads, and had %u", now, before);
 }
 
 void daemon_expect_fds(const struct daemon *daemon, unsigned count)

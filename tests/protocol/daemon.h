@@ -78,6 +78,12 @@ bool daemon_is_alive(const struct daemon *daemon);
 unsigned daemon_fd_count(const struct daemon *daemon);
 unsigned daemon_thread_count(const struct daemon *daemon);
 
+/*
+ * No more threads than there were, but for a few: one that a busy machine keeps waiting looks
+ * stuck, and gets another one beside it.
+ */
+void daemon_expect_threads(const struct daemon *daemon, unsigned before);
+
 /* Waits for the serving process to have so many descriptors, or fewer: it closes what is idle. */
 void daemon_expect_fds(const struct daemon *daemon, unsigned count);
 

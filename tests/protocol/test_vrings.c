@@ -174,7 +174,7 @@ static void enable_disable(struct daemon *daemon)
         OK(vuf_set_vring_enable(&guest.dev.conn, 1, true));
         guest_check_ring(&guest, 1);
     }
-    CHECK_EQ(daemon_thread_count(daemon), threads);
+    daemon_expect_threads(daemon, threads);
     daemon_expect_fds(daemon, fds);
     /* What comes while the ring is off is done when it is on again. */
     OK(vuf_set_vring_enable(&guest.dev.conn, 1, false));
