@@ -32,22 +32,26 @@ static int reply_found(struct fuse_req *req, struct inode *inode, struct statx *
     return error;
 }
 
-int op_reply_entry(struct fuse_req *req, const char *name)
+typedef int lookup_way(struct fuse_thread *thread, struct inode *parent, const char *name,
+                       struct inode **ret_inode, struct statx *ret_attributes, bool *ret_submount);
+
+static int reply_looked_up(struct fuse_req *req, const char *name, lookup_way *look_up)
 {
     struct inode *inode;
     struct statx attributes;
     bool submount;
-    int error = inode_lookup(req->thread, req->inode, name, &inode, &attributes, &submount);
+    int error = look_up(req->thread, req->inode, name, &inode, &attributes, &submount);
     return error ? error : reply_found(req, inode, &attributes, submount);
+}
+
+int op_reply_entry(struct fuse_req *req, const char *name)
+{
+    return reply_looked_up(req, name, inode_lookup);
 }
 
 int op_reply_special(struct fuse_req *req, const char *name)
 {
-    struct inode *inode;
-    struct statx attributes;
-    bool submount;
-    int error = inode_lookup_special(req->thread, req->inode, name, &inode, &attributes, &submount);
-    return error ? error : reply_found(req, inode, &attributes, submount);
+    return reply_looked_up(req, name, inode_lookup_special);
 }
 
 /* 1 for ".", 2 for "..", 0 for any other name. */

@@ -6,7 +6,6 @@
  * With VIOFSD_TEST_SCALE=full a million, and then times are measured, too: what is asked of an
  * inode takes as long as it does with a thousand.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -17,6 +16,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "fixture.h"
 #include "host_path.h"
 #include "inode_table.h"
 #include "scope.h"
@@ -68,16 +68,6 @@ static size_t memory_peak(void)
         fclose(reset);
     }
     return peak;
-}
-
-static unsigned open_descriptors(void)
-{
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (dir && readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
 }
 
 static bool make_tree(void)

@@ -5,102 +5,17 @@
  * exact as without, others get what is kept when there is nothing else, and a thread that ends
  * leaves all of it. And descriptors that become an inode's without the cache's lock.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include "fixture.h"
 #include "inode_table.h"
 #include "scope.h"
-#include "server.h"
 #include "test.h"
-
-static char share_path[] = "/tmp/viofsd-test-spares-XXXXXX";
-static int share_dir = -1; /* for the test's own use */
-
-struct fixture {
-    struct settings settings;
-    struct fuse_server *server;
-    struct fuse_thread *thread;
-};
-
-static bool fixture_start(struct fixture *fixture, enum file_handles_mode mode)
-{
-    *fixture = (struct fixture){.settings = {.cache = CACHE_AUTO, .file_handles = mode}};
-    struct fuse_server_fds fds = {
-        .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
-        .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
-        .mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC),
-    };
-    return fuse_server_new(&fixture->settings, &fds, &fixture->server) == 0 &&
-           fuse_thread_new(fixture->server, NULL, &fixture->thread) == 0;
-}
-
-static void fixture_stop(struct fixture *fixture)
-{
-    fuse_thread_free(fixture->thread);
-    fuse_server_free(fixture->server);
-}
-
-/* A request's begin and end, as dispatch.c makes them. */
-static void enter(struct fixture *fixture)
-{
-    epoch_enter(fixture->server->epochs, fixture->thread->epoch);
-}
-
-static void leave(struct fixture *fixture)
-{
-    struct fuse_thread *thread = fixture->thread;
-    while (thread->temporary_count)
-        close(thread->temporary[--thread->temporary_count]);
-    epoch_leave(fixture->server->epochs, thread->epoch);
-}
-
-static void make_file(const char *name, const char *content)
-{
-    autoclose int fd = openat(share_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, content, strlen(content)) < 0)
-        abort();
-}
-
-/* One LOOKUP in the root: the node id, or 0 with the errno in *ret_error. */
-static uint64_t look_up(struct fixture *fixture, const char *name, int *ret_error)
-{
-    struct inode *root, *inode;
-    struct statx attributes;
-    bool submount;
-    uint64_t id = 0;
-    enter(fixture);
-    int error = inode_get(fixture->server->inodes, FUSE_ROOT_ID, &root);
-    if (!error)
-        error = inode_lookup(fixture->thread, root, name, &inode, &attributes, &submount);
-    if (!error)
-        id = inode_id(fixture->server->inodes, inode);
-    leave(fixture);
-    if (ret_error)
-        *ret_error = error;
-    return id;
-}
-
-static void forget(struct fixture *fixture, uint64_t id, uint64_t count)
-{
-    enter(fixture);
-    inode_forget(fixture->thread, id, count);
-    leave(fixture);
-}
-
-static unsigned open_descriptors(void)
-{
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (dir && readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
 
 #define PURSES 10
 
@@ -247,13 +162,13 @@ static void threads_keep_few_inode_slots(void)
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
     struct inode_table *table = fixture.server->inodes;
     other = fixture;
-    make_file("one", "1");
+    share_file("one", "1");
     for (unsigned i = 0; i < 100; i++) {
         CHECK_EQ(fuse_thread_new(fixture.server, NULL, &other.thread), 0);
-        uint64_t id = look_up(&other, "one", NULL);
+        uint64_t id = fixture_look_up(&other, "one", NULL);
         CHECK((uint32_t)id <= INODE_ROOT + 2 * INODE_LOT);
         CHECK_EQ(inode_count(table), 2);
-        forget(&other, id, 1);
+        fixture_forget(&other, id, 1);
         fuse_thread_free(other.thread);
         CHECK_EQ(table->live, 1);
     }
@@ -281,9 +196,9 @@ static void removed_files_keep_what_found_them(void)
     struct fixture fixture;
     struct inode *inode;
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
-    make_file("found", "1");
-    uint64_t id = look_up(&fixture, "found", NULL);
-    enter(&fixture);
+    share_file("found", "1");
+    uint64_t id = fixture_look_up(&fixture, "found", NULL);
+    fixture_enter(&fixture);
     CHECK_EQ(inode_get(fixture.server->inodes, id, &inode), 0);
     CHECK(!inode_keep(fixture.server->inodes, inode) || inode->handle_length == 0);
     int fd = openat(share_dir, "found", O_PATH | O_CLOEXEC);
@@ -295,9 +210,9 @@ static void removed_files_keep_what_found_them(void)
         CHECK_EQ(fixture.thread->temporary_count, 0);
         CHECK_EQ(fd_budget_used(&fixture.server->budget), 1);
     }
-    leave(&fixture);
+    fixture_leave(&fixture);
     CHECK(inode->handle_length == 0 || fcntl(fd, F_GETFD) >= 0);
-    forget(&fixture, id, 1);
+    fixture_forget(&fixture, id, 1);
     CHECK_EQ(fcntl(fd, F_GETFD), -1);
     CHECK_EQ(fd_budget_used(&fixture.server->budget), 0);
     fixture_stop(&fixture);
@@ -328,7 +243,7 @@ static void *pin_and_let_go(void *argument)
         struct inode *inode;
         char name[16];
         int fd;
-        enter(&mine);
+        fixture_enter(&mine);
         if (inode_get(server->inodes, pinner->ids[which], &inode) < 0)
             abort();
         switch (rand_r(&seed) % 5) {
@@ -352,7 +267,7 @@ static void *pin_and_let_go(void *argument)
         default:
             (void)inode_fd(mine.thread, inode, &fd);
         }
-        leave(&mine);
+        fixture_leave(&mine);
     }
     fuse_thread_free(mine.thread);
     return NULL;
@@ -379,8 +294,8 @@ static void pinned_and_cached_descriptors_agree(void)
     pinner.ids = ids;
     for (unsigned i = 0; i < PINNED_FILES; i++) {
         snprintf(name, sizeof(name), "pinned%u", i);
-        make_file(name, name);
-        ids[i] = look_up(fixture, name, NULL);
+        share_file(name, name);
+        ids[i] = fixture_look_up(fixture, name, NULL);
         CHECK(ids[i] != 0);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(threads); i++)
@@ -399,24 +314,16 @@ static void pinned_and_cached_descriptors_agree(void)
     CHECK_EQ(fixture->server->inodes->cache.used, cached);
     CHECK_EQ(fixture->server->budget.lent, 0);
     for (unsigned i = 0; i < PINNED_FILES; i++)
-        forget(fixture, ids[i], 1);
+        fixture_forget(fixture, ids[i], 1);
     CHECK_EQ(fd_budget_used(&fixture->server->budget), 0);
     fixture_stop(fixture);
     CHECK_EQ(open_descriptors(), open_before);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int main(void)
 {
-    if (!mkdtemp(share_path) || (share_dir = open(share_path, O_DIRECTORY | O_CLOEXEC)) < 0)
+    if (!share_make())
         return 1;
     RUN(purses_keep_the_limit);
     RUN(purses_are_emptied_by_others);
@@ -424,7 +331,6 @@ int main(void)
     RUN(threads_keep_few_inode_slots);
     RUN(removed_files_keep_what_found_them);
     RUN(pinned_and_cached_descriptors_agree);
-    close(share_dir);
-    nftw(share_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    share_remove();
     return test_result();
 }

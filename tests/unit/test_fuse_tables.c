@@ -4,118 +4,33 @@
  * than the one it was given for, a descriptor stays open as long as a request may use it, and
  * whatever the limits are, the next request finds the server alive.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <time.h>
 
+#include "fixture.h"
 #include "host_path.h"
 #include "inode_table.h"
 #include "scope.h"
-#include "server.h"
 #include "test.h"
-
-static char share_path[] = "/tmp/viofsd-test-tables-XXXXXX";
-static int share_dir = -1; /* for the test's own use */
-
-struct fixture {
-    struct settings settings;
-    struct fuse_server *server;
-    struct fuse_thread *thread;
-};
-
-static bool fixture_start(struct fixture *fixture, enum file_handles_mode mode)
-{
-    *fixture = (struct fixture){.settings = {.cache = CACHE_AUTO, .file_handles = mode}};
-    struct fuse_server_fds fds = {
-        .share = open(share_path, O_PATH | O_DIRECTORY | O_CLOEXEC),
-        .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
-        .mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC),
-    };
-    return fuse_server_new(&fixture->settings, &fds, &fixture->server) == 0 &&
-           fuse_thread_new(fixture->server, NULL, &fixture->thread) == 0;
-}
-
-static void fixture_stop(struct fixture *fixture)
-{
-    fuse_thread_free(fixture->thread);
-    fuse_server_free(fixture->server);
-}
-
-/* A request's begin and end, as dispatch.c makes them. */
-static void enter(struct fixture *fixture)
-{
-    epoch_enter(fixture->server->epochs, fixture->thread->epoch);
-}
-
-static void leave(struct fixture *fixture)
-{
-    struct fuse_thread *thread = fixture->thread;
-    while (thread->temporary_count)
-        close(thread->temporary[--thread->temporary_count]);
-    epoch_leave(fixture->server->epochs, thread->epoch);
-}
-
-static void make_file(const char *name, const char *content)
-{
-    autoclose int fd = openat(share_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, content, strlen(content)) < 0)
-        abort();
-}
-
-/* One LOOKUP in the root: the node id, or 0 with the errno in *ret_error. */
-static uint64_t look_up(struct fixture *fixture, const char *name, int *ret_error)
-{
-    struct inode *root, *inode;
-    struct statx attributes;
-    bool submount;
-    uint64_t id = 0;
-    enter(fixture);
-    int error = inode_get(fixture->server->inodes, FUSE_ROOT_ID, &root);
-    if (!error)
-        error = inode_lookup(fixture->thread, root, name, &inode, &attributes, &submount);
-    if (!error)
-        id = inode_id(fixture->server->inodes, inode);
-    leave(fixture);
-    if (ret_error)
-        *ret_error = error;
-    return id;
-}
-
-static void forget(struct fixture *fixture, uint64_t id, uint64_t count)
-{
-    enter(fixture);
-    inode_forget(fixture->thread, id, count);
-    leave(fixture);
-}
 
 /* Reads a file by node id. Returns a negative errno, or the number of bytes. */
 static int read_by_id(struct fixture *fixture, uint64_t id, char *buffer, size_t size)
 {
     struct inode *inode;
-    enter(fixture);
+    fixture_enter(fixture);
     int result = inode_get(fixture->server->inodes, id, &inode);
     autoclose int fd = -1;
     if (!result)
         result = inode_open(fixture->thread, inode, O_RDONLY, &fd);
     if (!result)
         result = (int)read(fd, buffer, size);
-    leave(fixture);
+    fixture_leave(fixture);
     return result;
-}
-
-static unsigned open_descriptors(void)
-{
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (dir && readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
 }
 
 static void released(void *context, uint64_t argument)
@@ -215,34 +130,34 @@ static void id_names_one_file(void)
     struct fixture fixture;
     char buffer[8] = "";
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
-    make_file("one", "1");
-    uint64_t id = look_up(&fixture, "one", NULL);
+    share_file("one", "1");
+    uint64_t id = fixture_look_up(&fixture, "one", NULL);
     CHECK(id > FUSE_ROOT_ID);
-    CHECK_EQ(look_up(&fixture, "one", NULL), id);
+    CHECK_EQ(fixture_look_up(&fixture, "one", NULL), id);
     CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), 1);
 
     /* Two lookups were counted: one forget leaves it known, the second does not. */
-    forget(&fixture, id, 1);
+    fixture_forget(&fixture, id, 1);
     CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), 1);
-    forget(&fixture, id, 1);
+    fixture_forget(&fixture, id, 1);
     CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), -ESTALE);
 
     /* The slot is used again, once the thread has used up those that it keeps. The id is not. */
     uint64_t again = 0;
     for (unsigned i = 0; i < 2 * INODE_LOT && (uint32_t)again != (uint32_t)id; i++) {
-        forget(&fixture, again, 1);
-        again = look_up(&fixture, "one", NULL);
+        fixture_forget(&fixture, again, 1);
+        again = fixture_look_up(&fixture, "one", NULL);
         CHECK(again != 0 && again != id);
     }
     CHECK_EQ((uint32_t)again, (uint32_t)id);
     CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), -ESTALE);
 
     /* More taken back than given, twice: nothing but this id is harmed. */
-    forget(&fixture, again, UINT64_MAX);
-    forget(&fixture, again, UINT64_MAX);
-    forget(&fixture, FUSE_ROOT_ID, UINT64_MAX);
+    fixture_forget(&fixture, again, UINT64_MAX);
+    fixture_forget(&fixture, again, UINT64_MAX);
+    fixture_forget(&fixture, FUSE_ROOT_ID, UINT64_MAX);
     CHECK_EQ(inode_count(fixture.server->inodes), 1);
-    CHECK(look_up(&fixture, "one", NULL) != 0);
+    CHECK(fixture_look_up(&fixture, "one", NULL) != 0);
     fixture_stop(&fixture);
 }
 
@@ -251,8 +166,8 @@ static void invented_ids_are_errors(void)
     struct fixture fixture;
     struct inode *inode;
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
-    make_file("one", "1");
-    uint64_t id = look_up(&fixture, "one", NULL);
+    share_file("one", "1");
+    uint64_t id = fixture_look_up(&fixture, "one", NULL);
     const uint64_t invented[] = {0,
                                  2,
                                  (uint32_t)id,
@@ -275,19 +190,19 @@ static void replaced_file_is_another(void)
     char buffer[8] = "";
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
     for (unsigned round = 0; round < 50; round++) {
-        make_file("old", "old");
-        uint64_t old = look_up(&fixture, "old", NULL);
+        share_file("old", "old");
+        uint64_t old = fixture_look_up(&fixture, "old", NULL);
         CHECK(old != 0);
         CHECK_EQ(unlinkat(share_dir, "old", 0), 0);
-        make_file("old", "new");
-        uint64_t new = look_up(&fixture, "old", NULL);
+        share_file("old", "new");
+        uint64_t new = fixture_look_up(&fixture, "old", NULL);
         CHECK(new != 0 && new != old);
         CHECK_EQ(read_by_id(&fixture, new, buffer, sizeof(buffer)), 3);
         CHECK(memcmp(buffer, "new", 3) == 0);
         int result = read_by_id(&fixture, old, buffer, sizeof(buffer));
         CHECK(result == -ESTALE || (result == 3 && memcmp(buffer, "old", 3) == 0));
-        forget(&fixture, old, 1);
-        forget(&fixture, new, 1);
+        fixture_forget(&fixture, old, 1);
+        fixture_forget(&fixture, new, 1);
         CHECK_EQ(unlinkat(share_dir, "old", 0), 0);
     }
     CHECK_EQ(inode_count(fixture.server->inodes), 1);
@@ -301,9 +216,9 @@ static void mixed_up_lookup_is_stale(void)
     struct inode *inode;
     int fd;
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
-    make_file("mixed", "x");
-    uint64_t id = look_up(&fixture, "mixed", NULL);
-    enter(&fixture);
+    share_file("mixed", "x");
+    uint64_t id = fixture_look_up(&fixture, "mixed", NULL);
+    fixture_enter(&fixture);
     CHECK_EQ(inode_get(fixture.server->inodes, id, &inode), 0);
     if (inode->handle_length == 0) {
         printf("     (no file handles here)\n");
@@ -315,7 +230,7 @@ static void mixed_up_lookup_is_stale(void)
         CHECK_EQ(inode_fd(fixture.thread, inode, &fd), 0);
         CHECK_EQ(inode->verified, true);
     }
-    leave(&fixture);
+    fixture_leave(&fixture);
     fixture_stop(&fixture);
 }
 
@@ -335,7 +250,7 @@ static void special_files_are_not_opened(void)
                        ? symlinkat("/etc/passwd", share_dir, "link")
                        : mknodat(share_dir, cases[i].name, cases[i].mode | 0600, 0);
         CHECK_EQ(made, 0);
-        uint64_t id = look_up(&fixture, cases[i].name, NULL);
+        uint64_t id = fixture_look_up(&fixture, cases[i].name, NULL);
         CHECK_EQ(read_by_id(&fixture, id, buffer, sizeof(buffer)), cases[i].error);
     }
     fixture_stop(&fixture);
@@ -352,8 +267,8 @@ static void descriptors_are_bounded(enum file_handles_mode mode, struct fixture 
     for (unsigned i = 0; i < MANY; i++) {
         int error = 0;
         snprintf(name, sizeof(name), "many%u", i);
-        make_file(name, name);
-        ids[i] = look_up(fixture, name, &error);
+        share_file(name, name);
+        ids[i] = fixture_look_up(fixture, name, &error);
         CHECK(ids[i] != 0 || (mode == FILE_HANDLES_NEVER && error == -ENFILE));
         known += ids[i] != 0;
     }
@@ -370,7 +285,7 @@ static void descriptors_are_bounded(enum file_handles_mode mode, struct fixture 
     }
     CHECK(open_descriptors() < 128);
     for (unsigned i = 0; i < MANY; i++)
-        forget(fixture, ids[i], 1);
+        fixture_forget(fixture, ids[i], 1);
     CHECK_EQ(inode_count(fixture->server->inodes), 1);
     CHECK_EQ(fd_budget_used(&fixture->server->budget), 0);
 }
@@ -413,20 +328,21 @@ static void cached_inodes_give_way(void)
     struct fd_budget *budget = &fixture.server->budget;
     for (unsigned i = 0; i < 60; i++) {
         snprintf(name, sizeof(name), "way%u", i);
-        make_file(name, name);
-        CHECK(read_by_id(&fixture, look_up(&fixture, name, NULL), buffer, sizeof(buffer)) > 0);
+        share_file(name, name);
+        CHECK(read_by_id(&fixture, fixture_look_up(&fixture, name, NULL), buffer, sizeof(buffer)) >
+              0);
     }
     int cached = fd_budget_used(budget);
     CHECK(cached > 0 && cached < budget->limit);
 
     int taken = 0;
-    enter(&fixture);
+    fixture_enter(&fixture);
     while (inode_budget_take(fixture.server, &fixture.thread->purse) == 0)
         taken++;
     CHECK_EQ(taken, budget->limit);
     CHECK_EQ(fd_budget_used(budget), budget->limit);
     CHECK_EQ(budget->lent, cached); /* still open: this request might be using them */
-    leave(&fixture);
+    fixture_leave(&fixture);
     CHECK_EQ(budget->lent, 0);
     while (taken--)
         fd_budget_give(budget, NULL);
@@ -444,18 +360,19 @@ static void kept_inodes_outlive_their_name(void)
     CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
     CHECK_EQ(mkdirat(share_dir, "kept", 0755), 0);
     CHECK_EQ(mknodat(share_dir, "pipe", S_IFIFO | 0600, 0), 0);
-    uint64_t kept = look_up(&fixture, "kept", NULL), pipe = look_up(&fixture, "pipe", NULL);
+    uint64_t kept = fixture_look_up(&fixture, "kept", NULL),
+             pipe = fixture_look_up(&fixture, "pipe", NULL);
     CHECK(kept && pipe);
-    enter(&fixture);
+    fixture_enter(&fixture);
     CHECK_EQ(inode_get(fixture.server->inodes, kept, &inode), 0);
     CHECK_EQ(inode_fd(fixture.thread, inode, &fd), 0);
     inode_keep(fixture.server->inodes, inode);
-    leave(&fixture);
+    fixture_leave(&fixture);
     CHECK_EQ(unlinkat(share_dir, "kept", AT_REMOVEDIR), 0);
     CHECK_EQ(unlinkat(share_dir, "pipe", 0), 0);
 
     /* Everything that can be evicted is. */
-    enter(&fixture);
+    fixture_enter(&fixture);
     while (inode_budget_take(fixture.server, &fixture.thread->purse) == 0)
         continue;
     struct statx attributes;
@@ -465,9 +382,9 @@ static void kept_inodes_outlive_their_name(void)
     CHECK_EQ(attributes.stx_nlink, 0);
     CHECK_EQ(inode_get(fixture.server->inodes, pipe, &inode), 0);
     CHECK_EQ(inode_fd(fixture.thread, inode, &fd), 0);
-    leave(&fixture);
-    forget(&fixture, kept, 1);
-    forget(&fixture, pipe, 1);
+    fixture_leave(&fixture);
+    fixture_forget(&fixture, kept, 1);
+    fixture_forget(&fixture, pipe, 1);
     CHECK_EQ(inode_count(fixture.server->inodes), 1);
     fixture_stop(&fixture);
 }
@@ -484,7 +401,7 @@ static void handles_belong_to_their_node(void)
     CHECK_EQ(fd_budget_take(&fixture.server->budget, &fixture.thread->purse), 0);
     CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 7, &fh), 0);
     CHECK(fh != 0);
-    enter(&fixture);
+    fixture_enter(&fixture);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 7, &handle), 0);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, fh, 8, &handle), -EBADF);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_DIR, fh, 7, &handle), -EBADF);
@@ -492,7 +409,7 @@ static void handles_belong_to_their_node(void)
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, UINT64_MAX, 7, &handle), -EBADF);
     CHECK_EQ(handle_get(fixture.thread, HANDLE_FILE, 0, 7, &handle), -EBADF);
     CHECK_EQ(handle_release(fixture.thread, HANDLE_DIR, fh, 7), -EBADF);
-    leave(&fixture);
+    fixture_leave(&fixture);
 
     /*
      * Released while another request uses it: gone for others, open for that one until it ends.
@@ -507,7 +424,7 @@ static void handles_belong_to_their_node(void)
             CHECK_EQ(handle_new(fixture.thread, HANDLE_FILE, dup(share_dir), O_RDONLY, 9, &more[i]),
                      0);
         }
-        enter(&other);
+        fixture_enter(&other);
         for (unsigned i = 0; i < used; i++)
             CHECK_EQ(handle_get(other.thread, HANDLE_FILE, more[i], 9, &handle), 0);
         for (unsigned i = 0; i < EPOCH_USES_MAX + 2; i++)
@@ -515,7 +432,7 @@ static void handles_belong_to_their_node(void)
         CHECK_EQ(handle_release(fixture.thread, HANDLE_FILE, more[0], 9), -EBADF);
         CHECK(used == 0 || fcntl(handle->fd, F_GETFD) >= 0);
         CHECK_EQ(open_descriptors(), descriptors + 1 + used);
-        leave(&other);
+        fixture_leave(&other);
         CHECK_EQ(open_descriptors(), descriptors + 1);
     }
     fuse_thread_free(other.thread);
@@ -545,14 +462,14 @@ static void *stress(void *argument)
     uint64_t wrong = fuse_thread_new(mine.server, NULL, &mine.thread) ? 1 : 0;
     while (!wrong && time(NULL) <= end) {
         snprintf(name, sizeof(name), "stress%d", rand_r(&seed) % STRESS_FILES);
-        uint64_t id = look_up(&mine, name, NULL);
+        uint64_t id = fixture_look_up(&mine, name, NULL);
         memset(buffer, 0, sizeof(buffer));
         int got = read_by_id(&mine, id, buffer, sizeof(buffer));
         if (got != (int)strlen(name) || strcmp(buffer, name) != 0) {
             fprintf(stderr, "%s: id %#" PRIx64 ", result %d: %s\n", name, id, got, buffer);
             wrong++;
         }
-        forget(&mine, id, 1);
+        fixture_forget(&mine, id, 1);
     }
     fuse_thread_free(mine.thread);
     return (void *)(uintptr_t)wrong;
@@ -567,7 +484,7 @@ static void threads_do_not_mix_files_up(void)
     uint64_t wrong = 0;
     for (unsigned i = 0; i < STRESS_FILES; i++) {
         snprintf(name, sizeof(name), "stress%u", i);
-        make_file(name, name);
+        share_file(name, name);
     }
     /* A descriptor cache of less than the files: evictions all the time. */
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -588,17 +505,9 @@ static void threads_do_not_mix_files_up(void)
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int main(void)
 {
-    if (!mkdtemp(share_path) || (share_dir = open(share_path, O_DIRECTORY | O_CLOEXEC)) < 0)
+    if (!share_make())
         return 1;
     RUN(wire_splits_anywhere);
     RUN(epoch_waits_for_those_inside);
@@ -614,7 +523,6 @@ int main(void)
     RUN(kept_inodes_outlive_their_name);
     RUN(handles_belong_to_their_node);
     RUN(threads_do_not_mix_files_up);
-    close(share_dir);
-    nftw(share_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    share_remove();
     return test_result();
 }
