@@ -50,7 +50,7 @@
  */
 #define QUEUE_BATCH_MIN        4
 #define QUEUE_BATCH_NS         100000
-#define QUEUE_WAKE_NS          70000
+#define QUEUE_WAKE_NS          30000
 #define QUEUE_WATCH_MS         4
 
 enum queue_state {

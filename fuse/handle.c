@@ -2,6 +2,7 @@
 #include "handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,10 +11,21 @@
 /* In handle.user; no thread's number. */
 #define HANDLE_USED_BY_MANY UINT32_MAX
 
+/* In a place of idle: the janitor has not been by since it was filled. */
+#define IDLE_FRESH          (UINT32_C(1) << 31)
+_Static_assert(HANDLE_SLOTS <= IDLE_FRESH, "a handle's index must leave the bit free");
+
+/*
+ * idle[i] is the index of a handle whose node is in a slab index that i is the rest of; 0: none. It
+ * belongs to whoever takes it out of there: its generation is 0, so that nobody else finds it.
+ */
 struct handle_table {
     struct fuse_server *server;
     struct handle *slab;
+    _Atomic uint32_t *idle;
+    uint32_t idle_mask;
     _Atomic uint32_t high; /* slots below it were used at some time */
+    atomic_bool any_idle;  /* false: there is none; true: maybe */
 
     _Alignas(64) pthread_mutex_t lock; /* guards free list and high */
     uint32_t free;                     /* first of the free list; index 0 ends it */
@@ -31,9 +43,15 @@ int handle_table_new(struct fuse_server *server, struct handle_table **ret_table
         return -ENOMEM;
     *table = (struct handle_table){.server = server, .high = 1};
     pthread_mutex_init(&table->lock, NULL);
+    uint32_t idle = 1;
+    while (idle < HANDLES_IDLE_MAX &&
+           idle * 2 <= (uint32_t)server->budget.limit / HANDLES_IDLE_SHARE)
+        idle *= 2;
+    table->idle_mask = idle - 1;
+    table->idle = calloc(idle, sizeof(*table->idle));
     table->slab = arena_take(server->arena, handles_arena_size());
-    if (!table->slab) {
-        free(table);
+    if (!table->idle || !table->slab) {
+        handle_table_free(table);
         return -ENOMEM;
     }
     *ret_table = table;
@@ -42,6 +60,9 @@ int handle_table_new(struct fuse_server *server, struct handle_table **ret_table
 
 void handle_table_free(struct handle_table *table)
 {
+    if (!table)
+        return;
+    free(table->idle);
     free(table);
 }
 
@@ -110,6 +131,18 @@ static void close_retired(void *context, uint64_t index)
     spares_return(table, &one, 0);
 }
 
+/* From here on others find it. Returns its fh. */
+static uint64_t publish(struct fuse_thread *thread, struct handle *handle)
+{
+    uint32_t generation = handle->last_generation + 1;
+    if (generation == 0)
+        generation = 1;
+    handle->last_generation = generation;
+    atomic_store_explicit(&handle->user, epoch_slot_number(thread->epoch), memory_order_relaxed);
+    atomic_store_explicit(&handle->generation, generation, memory_order_release);
+    return (uint64_t)generation << 32 | (uint32_t)(handle - thread->server->handles->slab);
+}
+
 int handle_new(struct fuse_thread *thread, enum handle_kind kind, int fd, uint32_t flags,
                uint64_t nodeid, uint64_t *ret_fh)
 {
@@ -117,20 +150,14 @@ int handle_new(struct fuse_thread *thread, enum handle_kind kind, int fd, uint32
     struct handle *handle = slot_take(table, &thread->spare_handles);
     if (!handle)
         return -ENFILE;
-    uint32_t generation = handle->last_generation + 1;
-    if (generation == 0)
-        generation = 1;
-    handle->last_generation = generation;
     handle->fd = fd;
     atomic_store_explicit(&handle->nodeid, nodeid, memory_order_relaxed);
     handle->flags = flags;
     atomic_store_explicit(&handle->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&handle->always_waits, false, memory_order_relaxed);
-    atomic_store_explicit(&handle->user, epoch_slot_number(thread->epoch), memory_order_relaxed);
     handle->position = 0;
     pthread_mutex_init(&handle->position_lock, NULL);
-    atomic_store_explicit(&handle->generation, generation, memory_order_release);
-    *ret_fh = (uint64_t)generation << 32 | (uint32_t)(handle - table->slab);
+    *ret_fh = publish(thread, handle);
     return 0;
 }
 
@@ -200,12 +227,121 @@ int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd)
     return -EBADF;
 }
 
+/* Closes a handle that only the caller has. thread: the caller's; NULL: nobody knows. */
+static void close_own(struct handle_table *table, uint32_t index, struct fuse_thread *thread)
+{
+    if (!thread) {
+        close_retired(table, index);
+        return;
+    }
+    handle_close(table, &table->slab[index], &thread->purse);
+    slot_give(table, &thread->spare_handles, index);
+}
+
+static _Atomic uint32_t *idle_place(const struct handle_table *table, uint64_t nodeid)
+{
+    return &table->idle[(uint32_t)nodeid & table->idle_mask];
+}
+
+/* Takes the idle handle of a node out of its place, so that it is the caller's. Returns NULL if
+ * there is none.
+ */
+static struct handle *take_idle(struct handle_table *table, uint64_t nodeid)
+{
+    _Atomic uint32_t *place = idle_place(table, nodeid);
+    uint32_t word = atomic_load(place);
+    while (word) {
+        uint32_t index = word & ~IDLE_FRESH;
+        struct handle *handle = &table->slab[index];
+        if (atomic_load_explicit(&handle->nodeid, memory_order_relaxed) != nodeid)
+            return NULL;
+        if (!atomic_compare_exchange_strong(place, &word, 0))
+            continue;
+        if (atomic_load_explicit(&handle->nodeid, memory_order_relaxed) == nodeid)
+            return handle;
+        /* Between the two looks it was closed, and came back as another node's. */
+        close_own(table, index, NULL);
+    }
+    return NULL;
+}
+
+/* Puts a handle that only the caller has into its place; one that is there gives way. */
+static void put_idle(struct fuse_thread *thread, struct handle *handle)
+{
+    struct handle_table *table = thread->server->handles;
+    uint32_t index = (uint32_t)(handle - table->slab);
+    uint32_t before = atomic_exchange(idle_place(table, handle->nodeid), index | IDLE_FRESH);
+    if (before)
+        close_own(table, before & ~IDLE_FRESH, thread);
+    if (!atomic_load_explicit(&table->any_idle, memory_order_relaxed))
+        atomic_store(&table->any_idle, true);
+    janitor_wake(table->server->janitor);
+}
+
+int handle_open_idle(struct fuse_thread *thread, uint64_t nodeid, uint64_t *ret_fh)
+{
+    struct handle *handle = take_idle(thread->server->handles, nodeid);
+    if (!handle)
+        return -ENOENT;
+    *ret_fh = publish(thread, handle);
+    return 0;
+}
+
+void handle_drop_idle(struct handle_table *table, uint64_t nodeid)
+{
+    struct handle *handle = take_idle(table, nodeid);
+    if (handle)
+        close_own(table, (uint32_t)(handle - table->slab), NULL);
+}
+
+/* Closes the idle ones, but not those that are fresh if these are to be spared: they no longer are,
+ * then. Returns how many are left.
+ */
+static unsigned close_idle(struct handle_table *table, bool spare_fresh, unsigned *ret_closed)
+{
+    unsigned left = 0;
+    *ret_closed = 0;
+    for (uint32_t i = 0; i <= table->idle_mask; i++) {
+        uint32_t word = atomic_load_explicit(&table->idle[i], memory_order_relaxed);
+        if (!word)
+            continue;
+        bool spared = spare_fresh && (word & IDLE_FRESH);
+        if (!atomic_compare_exchange_strong(&table->idle[i], &word,
+                                            spared ? word & ~IDLE_FRESH : 0)) {
+            left++; /* used in this moment */
+        } else if (spared) {
+            left++;
+        } else {
+            close_own(table, word & ~IDLE_FRESH, NULL);
+            ++*ret_closed;
+        }
+    }
+    return left;
+}
+
+unsigned handle_rest(struct handle_table *table)
+{
+    unsigned closed;
+    return close_idle(table, true, &closed);
+}
+
+bool handle_close_idle(struct handle_table *table)
+{
+    if (!atomic_load_explicit(&table->any_idle, memory_order_relaxed))
+        return false;
+    unsigned closed;
+    atomic_store(&table->any_idle, false);
+    if (close_idle(table, false, &closed) > 0)
+        atomic_store(&table->any_idle, true);
+    return closed > 0;
+}
+
 /*
- * Closes an open handle; of several threads that try, one does. thread: the caller's, which has no
- * more use for it itself; NULL: nobody knows.
+ * Takes an open handle from the guest; of several threads that try, one does. thread: the caller's,
+ * which has no more use for it itself; NULL: nobody knows. idle: its descriptor may stay.
  */
 static int release(struct handle_table *table, struct handle *handle, uint32_t generation,
-                   struct fuse_thread *thread)
+                   struct fuse_thread *thread, bool idle)
 {
     struct epochs *epochs = table->server->epochs;
     uint32_t index = (uint32_t)(handle - table->slab);
@@ -213,14 +349,12 @@ static int release(struct handle_table *table, struct handle *handle, uint32_t g
         return -EBADF;
     const struct epoch_slot *own = thread ? thread->epoch : NULL;
     bool mine = own && atomic_load(&handle->user) == epoch_slot_number(own);
-    if (!mine && epoch_is_used(epochs, index, own)) {
+    if (!mine && epoch_is_used(epochs, index, own))
         epoch_retire(epochs, close_retired, table, index);
-    } else if (thread) {
-        handle_close(table, handle, &thread->purse);
-        slot_give(table, &thread->spare_handles, index);
-    } else {
-        close_retired(table, index);
-    }
+    else if (idle && __atomic_load_n(&handle->flags, __ATOMIC_RELAXED) == O_RDONLY)
+        put_idle(thread, handle);
+    else
+        close_own(table, index, thread);
     return 0;
 }
 
@@ -228,12 +362,19 @@ int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t f
 {
     struct handle_table *table = thread->server->handles;
     struct handle *handle = find(table, kind, fh, nodeid);
-    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread) : -EBADF;
+    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread, false) : -EBADF;
+}
+
+int handle_release_idle(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid)
+{
+    struct handle_table *table = thread->server->handles;
+    struct handle *handle = find(table, HANDLE_FILE, fh, nodeid);
+    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread, true) : -EBADF;
 }
 
 void handle_drop(struct handle_table *table, uint64_t fh)
 {
-    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL);
+    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL, false);
 }
 
 void handle_release_all(struct handle_table *table)
@@ -243,6 +384,7 @@ void handle_release_all(struct handle_table *table)
         struct handle *handle = &table->slab[index];
         uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
         if (generation)
-            release(table, handle, generation, NULL);
+            release(table, handle, generation, NULL, false);
     }
+    handle_close_idle(table);
 }

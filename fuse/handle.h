@@ -10,6 +10,11 @@
  * there, a thread takes free slots from the table and gives them back HANDLE_LOT at a time, and
  * keeps a few in between. What threads can keep is not missing: the table has so many more slots.
  *
+ * Programs open the same files again and again, for which Linux sends OPEN and RELEASE each time.
+ * So a file that was open for reading only may become idle instead: the guest has no handle of it,
+ * the descriptor stays for the next OPEN of the same inode, one for each place of a table that the
+ * inode's index leads to. The janitor closes what was not opened again for a while.
+ *
  * Owner: the table (in the arena). Lifetime: OPEN / CREATE / OPENDIR to RELEASE(DIR).
  */
 #ifndef VIOFS_HANDLE_H
@@ -17,6 +22,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,14 +30,18 @@
 
 struct handle_table;
 
-#define HANDLES_MAX       (1u << 20) /* open at a time: no descriptor budget is larger */
+#define HANDLES_MAX        (1u << 20) /* open at a time: no descriptor budget is larger */
 
 /* Free slots that a thread moves at a time, and may keep. */
-#define HANDLE_LOT        16u
-#define HANDLE_SPARES_MAX (2 * HANDLE_LOT)
+#define HANDLE_LOT         16u
+#define HANDLE_SPARES_MAX  (2 * HANDLE_LOT)
 
 /* For all that may be open and all that threads may keep; slot 0 is never used. */
-#define HANDLE_SLOTS      (1 + HANDLES_MAX + FUSE_THREADS_MAX * HANDLE_SPARES_MAX)
+#define HANDLE_SLOTS       (1 + HANDLES_MAX + FUSE_THREADS_MAX * HANDLE_SPARES_MAX)
+
+/* Idle ones: at most so many, and of the descriptor budget at most the share. */
+#define HANDLES_IDLE_MAX   4096u
+#define HANDLES_IDLE_SHARE 16
 
 enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
 
@@ -86,6 +96,27 @@ int handle_of_node(struct fuse_thread *thread, uint64_t nodeid, int *ret_fd);
 /* Closes a handle, now or when the last other request that uses it has ended. Returns 0 or -EBADF.
  */
 int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t fh, uint64_t nodeid);
+
+/*
+ * The same for a file whose descriptor may serve the next OPEN as well: if it is open for reading
+ * and nothing else (flags O_RDONLY), and no other request uses it, it becomes idle.
+ */
+int handle_release_idle(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid);
+
+/* Opens that node's idle file again, for the guest. Returns 0, or -ENOENT when there is none. */
+int handle_open_idle(struct fuse_thread *thread, uint64_t nodeid, uint64_t *ret_fh);
+
+/* Closes that node's idle file, if there is one: the guest knows the node no longer. */
+void handle_drop_idle(struct handle_table *table, uint64_t nodeid);
+
+/*
+ * Closes the idle files that are so for one or two calls of this. Returns how many are left. The
+ * janitor.
+ */
+unsigned handle_rest(struct handle_table *table);
+
+/* Closes all of them, for the sake of their descriptors. Returns whether there were any. */
+bool handle_close_idle(struct handle_table *table);
 
 /* The same by fh alone, for one that is no handle of the guest's. */
 void handle_drop(struct handle_table *table, uint64_t fh);

@@ -182,11 +182,19 @@ static bool unlink_unused(struct inode_table *table, struct inode *inode)
     return unused;
 }
 
+/* What was kept open for the guest's sake. */
+static void close_kept(struct inode_table *table, const struct inode *inode)
+{
+    opens_drop(table->server->opens, inode);
+    if (S_ISREG(inode->type))
+        handle_drop_idle(table->server->handles, inode_id(table, inode));
+}
+
 static void give_up(struct inode_table *table, struct inode *inode)
 {
     if (!unlink_unused(table, inode))
         return;
-    opens_drop(table->server->opens, inode);
+    close_kept(table, inode);
     epoch_retire(table->server->epochs, slot_release, table, inode_index(table, inode));
 }
 
@@ -200,9 +208,10 @@ static void forget(struct inode_table *table, struct inode *inode, uint64_t coun
     } while (!atomic_compare_exchange_weak(&inode->lookups, &before, after));
     if (after)
         return;
-    opens_drop(table->server->opens, inode);
     uint64_t oldest = 0;
-    if (!linger || !inode_linger(table, inode, &oldest))
+    if (linger && inode_linger(table, inode, &oldest))
+        close_kept(table, inode);
+    else
         give_up(table, inode);
     if (oldest && inode_get(table, oldest, &inode) == 0)
         give_up(table, inode);

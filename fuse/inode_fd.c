@@ -221,8 +221,10 @@ void inode_let_go(struct fuse_thread *thread, struct inode *inode)
 int inode_budget_take(struct fuse_server *server, struct fd_purse *purse)
 {
     struct fd_budget *budget = &server->budget;
-    if (fd_budget_take(budget, purse) == 0)
-        return 0;
+    do {
+        if (fd_budget_take(budget, purse) == 0)
+            return 0;
+    } while (handle_close_idle(server->handles));
     if (atomic_fetch_add(&budget->lent, 1) >= FD_BUDGET_LENT_MAX) {
         atomic_fetch_sub(&budget->lent, 1);
         return -ENFILE;
@@ -289,7 +291,7 @@ unsigned inode_rest(struct inode_table *table)
          */
         epoch_reclaim(table->server->epochs);
     } while (slot > 0);
-    left += mounts_rest(table->mounts);
+    left += handle_rest(table->server->handles) + mounts_rest(table->mounts);
     epoch_reclaim(table->server->epochs);
     inode_slots_rest(table);
     inode_shards_rest(table);

@@ -67,12 +67,29 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
     return error;
 }
 
+/*
+ * Whether a descriptor that the guest has closed may serve its next OPEN of the file. Not where an
+ * open means more than a descriptor: on file systems that ask a server then, for a daemon that
+ * might be refused by now, for locks (flock(2)) that belong to it. With --cache=never the guest
+ * wants the host to be asked each time.
+ */
+static bool may_be_idle(const struct fuse_req *req, const struct inode *inode)
+{
+    const struct fuse_server *server = req->server;
+    return server->settings->cache != CACHE_NEVER && !server->dax &&
+           !session_has(&server->session, FUSE_FLOCK_LOCKS) &&
+           inode_closes_silently(server->inodes, inode) && host_cred_opens_all(&req->thread->cred);
+}
+
 int op_open_handle(struct fuse_req *req, struct inode *inode, uint32_t wanted, uint32_t open_flags,
                    uint64_t *ret_fh)
 {
     if (S_ISDIR(inode->type))
         return -EISDIR;
     int flags = op_open_flags(req->server, wanted);
+    if (flags == O_RDONLY &&
+        handle_open_idle(req->thread, inode_id(req->server->inodes, inode), ret_fh) == 0)
+        return 0;
     if (flags & O_TRUNC) {
         int fd;
         int error = inode_fd(req->thread, inode, &fd);
@@ -151,7 +168,7 @@ int op_release(struct fuse_req *req)
     /* Of a file that CREATE has made before the first OPEN. */
     if (opens_is_none(req, req->args.release.fh))
         return 0;
-    struct inode *inode;
+    struct inode *inode = NULL;
     if (inode_get(req->server->inodes, req->header.nodeid, &inode) == 0) {
         int error = dax_before(req->thread, inode, 0);
         if (error && error != -REQ_STOPPED)
@@ -165,6 +182,8 @@ int op_release(struct fuse_req *req)
         return error;
     locks_release(req->server->locks, handle, in->fh,
                   in->release_flags & FUSE_RELEASE_FLOCK_UNLOCK);
+    if (inode && may_be_idle(req, inode))
+        return handle_release_idle(req->thread, in->fh, req->header.nodeid);
     return handle_release(req->thread, HANDLE_FILE, in->fh, req->header.nodeid);
 }
 

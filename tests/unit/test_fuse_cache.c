@@ -99,16 +99,64 @@ static void options_win(void)
     }
 }
 
+static bool is_local(const struct guest *guest)
+{
+    struct statfs host;
+    return statfs(guest->root, &host) == 0 &&
+           (host.f_type == TMPFS_MAGIC || host.f_type == EXT4_SUPER_MAGIC ||
+            host.f_type == XFS_SUPER_MAGIC || host.f_type == BTRFS_SUPER_MAGIC);
+}
+
+/* What the guest has opened and closed stays open for the next time, where that is all the same. */
+static void closed_files_wait(void)
+{
+    static const struct {
+        enum cache_mode mode;
+        bool flock, dax;
+        uint32_t flags;
+        bool waits;
+    } rows[] = {
+        {CACHE_AUTO, false, false, O_RDONLY, true},
+        {CACHE_ALWAYS, false, false, O_RDONLY, true},
+        {CACHE_METADATA, false, false, O_RDONLY, true},
+        {CACHE_NEVER, false, false, O_RDONLY, false},
+        {CACHE_AUTO, true, false, O_RDONLY, false},
+        {CACHE_AUTO, false, true, O_RDONLY, false},
+        {CACHE_AUTO, false, false, O_RDWR, false},
+        {CACHE_AUTO, false, false, O_RDONLY | O_TRUNC, false},
+    };
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct guest guest;
+        guest_prepare(&guest);
+        guest.settings.cache = rows[i].mode;
+        guest.settings.flock = rows[i].flock;
+        guest.settings.dax_window = rows[i].dax ? 16 << 20 : 0;
+        start(&guest, FUSE_FLOCK_LOCKS);
+        guest_host_file(&guest, "f", "content");
+        uint64_t node = guest_lookup(&guest, "f"), fh;
+        CHECK_EQ(guest_open(&guest, node, rows[i].flags, &fh), 0);
+        unsigned open = guest_open_descriptors();
+        bool waits = rows[i].waits && is_local(&guest);
+        struct fuse_release_in in = {.fh = fh, .flags = rows[i].flags};
+        CHECK_EQ(guest_do(&guest, FUSE_RELEASE, node, in), 0);
+        CHECK_EQ(open - guest_open_descriptors(), !waits);
+        CHECK_EQ(guest_read(&guest, node, fh, 0, 100), -EBADF);
+
+        /* It is what is opened next, for reading still. */
+        CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
+        CHECK_EQ(guest_open_descriptors(), open);
+        CHECK_EQ(guest_read(&guest, node, fh, 0, 100), rows[i].flags & O_TRUNC ? 0 : 7);
+        CHECK_EQ(guest_write(&guest, node, fh, 0, "x", 1, 0, 0), -EBADF);
+        CHECK_EQ(guest_end(&guest), 0);
+    }
+}
+
 /* Whether the guest has to say when it closes a file. */
 static void flush_where_it_matters(void)
 {
     struct guest guest;
     guest_begin(&guest);
-    struct statfs host;
-    CHECK_EQ(statfs(guest.root, &host), 0);
-    bool local = host.f_type == TMPFS_MAGIC || host.f_type == EXT4_SUPER_MAGIC ||
-                 host.f_type == XFS_SUPER_MAGIC || host.f_type == BTRFS_SUPER_MAGIC;
-    uint32_t written = local ? FOPEN_NOFLUSH : 0;
+    uint32_t written = is_local(&guest) ? FOPEN_NOFLUSH : 0;
     guest_host_file(&guest, "f", "x");
     uint64_t node = guest_lookup(&guest, "f"), fh;
     CHECK_EQ(guest_open(&guest, node, O_RDONLY, &fh), 0);
@@ -188,6 +236,7 @@ int main(void)
     }
     RUN(cache_modes);
     RUN(options_win);
+    RUN(closed_files_wait);
     RUN(flush_where_it_matters);
     RUN(negotiated_flags);
     return test_result();
