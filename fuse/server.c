@@ -3,6 +3,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/xattr.h>
@@ -21,6 +22,21 @@
  * what threads open for the length of a request.
  */
 #define FDS_RESERVED 1024
+
+/*
+ * The kernel's table of descriptors grows when a larger number is needed, to twice its size, and in
+ * a process with threads it waits for a grace period of RCU each time: 10 to 30 ms in which a
+ * request stands still. So room for so many is made before there are threads. Costs 8 bytes each.
+ */
+#define FDS_AT_ONCE  65536
+
+static void make_room(int fd, int limit)
+{
+    autoclose int last =
+        fcntl(fd, F_DUPFD_CLOEXEC, (limit < FDS_AT_ONCE ? limit : FDS_AT_ONCE) - 1);
+    if (last < 0)
+        log_debug("the table of descriptors will grow by and by: %s", strerror(errno));
+}
 
 static int budget_init(struct fd_budget *budget)
 {
@@ -111,6 +127,7 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
     const char *what = "the descriptor limit";
     int error = budget_init(&server->budget);
     if (!error) {
+        make_room(share, server->budget.limit);
         what = "/proc/self/fd";
         error = fchdir(proc_fd) < 0 ? -errno : 0;
     }

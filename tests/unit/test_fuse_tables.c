@@ -448,6 +448,31 @@ static void handles_belong_to_their_node(void)
     fixture_stop(&fixture);
 }
 
+/* Growing the kernel's table of descriptors later would make a request wait for a grace period. */
+static void room_for_descriptors(void)
+{
+    struct fixture fixture;
+    struct rlimit before;
+    char line[128];
+    int size = 0;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit most = {.rlim_cur = before.rlim_max, .rlim_max = before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &most), 0);
+    unsigned descriptors = open_descriptors();
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    FILE *status = fopen("/proc/self/status", "re");
+    CHECK(status);
+    while (fgets(line, sizeof(line), status))
+        sscanf(line, "FDSize: %d", &size);
+    fclose(status);
+    int limit = fixture.server->budget.limit;
+    CHECK(limit > 4096);
+    CHECK(size >= (limit < 65536 ? limit : 65536));
+    fixture_stop(&fixture);
+    CHECK_EQ(open_descriptors(), descriptors);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 #define STRESS_THREADS 4
 #define STRESS_FILES   80
 #define STRESS_SECONDS 2
@@ -522,6 +547,7 @@ int main(void)
     RUN(cached_inodes_give_way);
     RUN(kept_inodes_outlive_their_name);
     RUN(handles_belong_to_their_node);
+    RUN(room_for_descriptors);
     RUN(threads_do_not_mix_files_up);
     share_remove();
     return test_result();
