@@ -6,16 +6,23 @@
  * For each operation it makes the calls that bring what the replies must hold, the cheapest way
  * there is: attributes by a descriptor or by a name in an open directory, data by one call for
  * each request.  Nothing to find a file again later, nothing to tell files apart.
+ *
+ * With a CPU for a client, each request is also a sleep, a kick that ends it and a call, as at
+ * depth 1: a thread on that CPU kicks, and sleeps until it is called.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -42,6 +49,10 @@ struct floor {
     unsigned char *memory; /* a block for each operation in flight, shared as a guest's is */
     struct iovec *pieces;  /* PIECES for each */
     unsigned int depth;
+    int client_cpu; /* -1: nobody kicks */
+    int epoll_fd, kick_fd, call_fd;
+    atomic_bool ended;
+    double client_us; /* CPU time that the client has had */
     uint64_t block, n_blocks;
     uint64_t n; /* operations so far */
     uint64_t random;
@@ -51,7 +62,8 @@ struct work {
     const char *name;
     /* One operation.  Returns how many units it was, or negative errno. */
     int (*run)(struct floor *floor);
-    uint32_t block; /* bytes of a READ, WRITE or READDIRPLUS */
+    unsigned int requests; /* that are answered; 0: as the mix has it */
+    uint32_t block;        /* bytes of a READ, WRITE or READDIRPLUS */
     bool writes;
 };
 
@@ -255,25 +267,25 @@ static int run_mixed(struct floor *floor)
 }
 
 static const struct work works[] = {
-    {.name = "getattr", .run = run_getattr},
-    {.name = "lookup", .run = run_lookup},
-    {.name = "lookup-cold", .run = run_lookup},
-    {.name = "lookup-miss", .run = run_miss},
-    {.name = "open", .run = run_open},
-    {.name = "small-file", .run = run_small_file},
-    {.name = "create", .run = run_create},
-    {.name = "create-user", .run = run_create},
-    {.name = "mknod", .run = run_mknod},
-    {.name = "statfs", .run = run_statfs},
-    {.name = "randread", .run = run_random_read, .block = 4 * KIB},
-    {.name = "randwrite", .run = run_random_write, .block = 4 * KIB, .writes = true},
-    {.name = "seqread-128k", .run = run_read, .block = 128 * KIB},
-    {.name = "seqwrite-128k", .run = run_write, .block = 128 * KIB, .writes = true},
-    {.name = "seqread", .run = run_read, .block = MIB},
-    {.name = "seqwrite", .run = run_write, .block = MIB, .writes = true},
-    {.name = "readdirplus", .run = run_listing, .block = 4 * KIB},
-    {.name = "readdirplus-32k", .run = run_listing, .block = 32 * KIB},
-    {.name = "readdirplus-cold", .run = run_listing, .block = 4 * KIB},
+    {.name = "getattr", .run = run_getattr, .requests = 1},
+    {.name = "lookup", .run = run_lookup, .requests = 1},
+    {.name = "lookup-cold", .run = run_lookup, .requests = 1},
+    {.name = "lookup-miss", .run = run_miss, .requests = 1},
+    {.name = "open", .run = run_open, .requests = 2},
+    {.name = "small-file", .run = run_small_file, .requests = 5},
+    {.name = "create", .run = run_create, .requests = 3},
+    {.name = "create-user", .run = run_create, .requests = 3},
+    {.name = "mknod", .run = run_mknod, .requests = 2},
+    {.name = "statfs", .run = run_statfs, .requests = 1},
+    {.name = "randread", .run = run_random_read, .requests = 1, .block = 4 * KIB},
+    {.name = "randwrite", .run = run_random_write, .requests = 1, .block = 4 * KIB, .writes = true},
+    {.name = "seqread-128k", .run = run_read, .requests = 1, .block = 128 * KIB},
+    {.name = "seqwrite-128k", .run = run_write, .requests = 1, .block = 128 * KIB, .writes = true},
+    {.name = "seqread", .run = run_read, .requests = 1, .block = MIB},
+    {.name = "seqwrite", .run = run_write, .requests = 1, .block = MIB, .writes = true},
+    {.name = "readdirplus", .run = run_listing, .requests = 1, .block = 4 * KIB},
+    {.name = "readdirplus-32k", .run = run_listing, .requests = 1, .block = 32 * KIB},
+    {.name = "readdirplus-cold", .run = run_listing, .requests = 1, .block = 4 * KIB},
     {.name = "mixed", .run = run_mixed, .block = 4 * KIB, .writes = true},
 };
 
@@ -333,6 +345,80 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+static double cpu_us(clockid_t clock)
+{
+    return (double)clock_ns(clock) / 1e3;
+}
+
+static void ring(int fd)
+{
+    static const uint64_t one = 1;
+
+    if (write(fd, &one, sizeof(one)) < 0)
+        perror("viofs-floor: an eventfd");
+}
+
+/* Kicks, sleeps until it is called, and again. */
+static void *client_main(void *argument)
+{
+    struct floor *floor = argument;
+    uint64_t value;
+    cpu_set_t cpus;
+
+    CPU_ZERO(&cpus);
+    CPU_SET((size_t)floor->client_cpu, &cpus);
+    if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0)
+        perror("viofs-floor: the client's CPU");
+    do
+        ring(floor->kick_fd);
+    while (read(floor->call_fd, &value, sizeof(value)) > 0 && !atomic_load(&floor->ended));
+    floor->client_us = cpu_us(CLOCK_THREAD_CPUTIME_ID);
+    return NULL;
+}
+
+/* The kick's eventfd is never read, as each write to it wakes again. */
+static int open_events(struct floor *floor)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+    floor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    floor->kick_fd = eventfd(0, EFD_CLOEXEC);
+    floor->call_fd = eventfd(0, EFD_CLOEXEC);
+    if (floor->epoll_fd < 0 || floor->kick_fd < 0 || floor->call_fd < 0 ||
+        epoll_ctl(floor->epoll_fd, EPOLL_CTL_ADD, floor->kick_fd, &event) < 0)
+        return -errno;
+    return 0;
+}
+
+static unsigned int requests_of(const struct floor *floor, const struct work *work)
+{
+    if (work->requests)
+        return work->requests;
+    return mix_kind(floor->n) == MIX_SMALL_FILE ? 5 : 1;
+}
+
+/* One operation, each request of which is waited for and answered. */
+static int run_waked(struct floor *floor, const struct work *work)
+{
+    int r = 0;
+
+    for (unsigned int i = requests_of(floor, work); i > 0; i--) {
+        struct epoll_event event;
+
+        if (epoll_wait(floor->epoll_fd, &event, 1, -1) < 0)
+            return -errno;
+        if (i == 1)
+            r = work->run(floor);
+        ring(floor->call_fd);
+    }
+    return r;
+}
+
+static int run_one(struct floor *floor, const struct work *work)
+{
+    return floor->client_cpu < 0 ? work->run(floor) : run_waked(floor, work);
+}
+
 static int run_for(struct floor *floor, const struct work *work, double seconds,
                    uint64_t *ret_units)
 {
@@ -341,7 +427,7 @@ static int run_for(struct floor *floor, const struct work *work, double seconds,
 
     do {
         for (unsigned int i = 0; i < LOOK_EVERY; i++) {
-            int r = work->run(floor);
+            int r = run_one(floor, work);
 
             if (r < 0)
                 return r;
@@ -353,23 +439,46 @@ static int run_for(struct floor *floor, const struct work *work, double seconds,
     return 0;
 }
 
+static int start_client(struct floor *floor, pthread_t *ret_thread)
+{
+    int r = open_events(floor);
+
+    return r < 0 ? r : -pthread_create(ret_thread, NULL, client_main, floor);
+}
+
+/* Its CPU time is counted to the end, and with it the units of the warm-up. */
+static void end_client(struct floor *floor, pthread_t thread)
+{
+    atomic_store(&floor->ended, true);
+    ring(floor->call_fd);
+    pthread_join(thread, NULL);
+}
+
 static int measure(struct floor *floor, const struct work *work, double seconds)
 {
-    uint64_t units, start, cpu;
-    int r = run_for(floor, work, seconds / 8, &units);
+    uint64_t units, warm_up, start;
+    double cpu;
+    pthread_t client;
+    int r = floor->client_cpu < 0 ? 0 : start_client(floor, &client);
 
-    start = clock_ns(CLOCK_MONOTONIC);
-    cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    if (r == 0)
-        r = run_for(floor, work, seconds, &units);
     if (r < 0)
         return r;
-    cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    r = run_for(floor, work, seconds / 8, &warm_up);
+    start = clock_ns(CLOCK_MONOTONIC);
+    cpu = cpu_us(CLOCK_THREAD_CPUTIME_ID);
+    if (r == 0)
+        r = run_for(floor, work, seconds, &units);
+    cpu = cpu_us(CLOCK_THREAD_CPUTIME_ID) - cpu;
     start = clock_ns(CLOCK_MONOTONIC) - start;
+    if (floor->client_cpu >= 0)
+        end_client(floor, client);
+    if (r < 0)
+        return r;
     printf("{\"workload\": \"%s\", \"depth\": %u, \"ops\": %llu, \"rate\": %.3f, "
-           "\"daemon_cpu_us\": %.4f, \"other_cpu_share\": %.3f}\n",
+           "\"daemon_cpu_us\": %.4f, \"client_cpu_us\": %.4f, \"other_cpu_share\": %.3f}\n",
            work->name, floor->depth, (unsigned long long)units, (double)units * 1e9 / (double)start,
-           (double)cpu / 1e3 / (double)units, (double)(start - cpu) / (double)start);
+           cpu / (double)units, floor->client_us / (double)(warm_up + units),
+           floor->client_cpu < 0 ? 1 - cpu * 1e3 / (double)start : 0.0);
     return 0;
 }
 
@@ -380,8 +489,8 @@ int main(int argc, char **argv)
     double seconds;
     int r;
 
-    if (argc != 5) {
-        fprintf(stderr, "usage: viofs-floor SHARE WORKLOAD DEPTH SECONDS\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: viofs-floor SHARE WORKLOAD DEPTH SECONDS [CLIENT-CPU]\n");
         return 2;
     }
     for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
@@ -389,6 +498,7 @@ int main(int argc, char **argv)
             work = &works[i];
     floor.depth = (unsigned int)atoi(argv[3]);
     seconds = strtod(argv[4], NULL);
+    floor.client_cpu = argc == 6 ? atoi(argv[5]) : -1;
     if (!work || !floor.depth || floor.depth > KIB || !(seconds > 0)) {
         fprintf(stderr, "viofs-floor: no such workload, or not a number above zero\n");
         return 2;

@@ -66,14 +66,17 @@ def _against_floor(key, runs):
                 statistics.median(limit for _, limit in pairs), over)]
 
 
-def _excuse(results, key, runs, limit):
-    """Why a daemon on one CPU cannot have limit times the best peer's rate at depth 32, or None."""
-    if statistics.median(run["client_busy"] for run in runs[OURS]) >= CLIENT_LIMITS:
+def _excuse(results, key, runs, figure, way, limit):
+    """Why a daemon cannot hold the bar against the best peer, or None."""
+    if figure == "rate" and key[1] == "32" and statistics.median(
+            run["client_busy"] for run in runs[OURS]) >= CLIENT_LIMITS:
         return "the client limits"
-    ratio = results.best_peer(key, FLOOR, "rate", min)
-    if ratio is not None and ratio < limit:
-        return f"the bare host calls alone: {ratio:.2f}"
-    return None
+    if FLOOR not in runs or figure not in runs[FLOOR][0]:
+        return None
+    ratio = results.best_peer(key, FLOOR, figure, min if way == "min" else max)
+    if ratio is None or (ratio >= limit if way == "min" else ratio <= limit):
+        return None
+    return f"the floor alone: {ratio:.2f}"
 
 
 def all_bars(results):
@@ -89,9 +92,7 @@ def all_bars(results):
             if ratio is None:
                 continue
             missed = 1 - ratio / limit if way == "min" else ratio / limit - 1
-            excuse = None
-            if figure == "rate" and key[1] == "32":
-                excuse = _excuse(results, key, runs, limit)
+            excuse = _excuse(results, key, runs, figure, way, limit)
             bars.append(Bar(key, f"{NAMES[figure]}, of the best peer's, "
                             f"at {'least' if way == 'min' else 'most'}", ratio, limit, missed, excuse))
     return bars

@@ -162,12 +162,13 @@ class Client:
                                self.daemon_cpu if setting.one_core else self.client_cpu)
 
     def run_floor(self, workload, setting):
-        """One timed run of the bare host calls on the daemon's CPU."""
-        done = subprocess.run(
-            ["taskset", "-c", str(self.daemon_cpu),
-             os.path.join(os.path.dirname(self.program), "viofs-floor"), self.share, workload,
-             str(setting.depth), str(self.arguments.seconds / 2)],
-            capture_output=True, text=True, check=False)
+        """One timed run of the bare host calls on the daemon's CPU; at depth 1 with wake-ups."""
+        command = ["taskset", "-c", str(self.daemon_cpu),
+                   os.path.join(os.path.dirname(self.program), "viofs-floor"), self.share, workload,
+                   str(setting.depth), str(self.arguments.seconds / 2)]
+        if setting.depth == 1:
+            command.append(str(self.daemon_cpu if setting.one_core else self.client_cpu))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RunFailed(done.stderr.strip())
         return json.loads(done.stdout)
