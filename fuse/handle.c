@@ -15,17 +15,22 @@
 #define IDLE_FRESH          (UINT32_C(1) << 31)
 _Static_assert(HANDLE_SLOTS <= IDLE_FRESH, "a handle's index must leave the bit free");
 
+/* A file that the host was asked to open so many looks of the janitor ago does not become idle. */
+#define IDLE_RESTS_MAX 2
+
 /*
- * idle[i] is the index of a handle whose node is in a slab index that i is the rest of; 0: none. It
- * belongs to whoever takes it out of there: its generation is 0, so that nobody else finds it.
+ * idle[i] is the handle of a closed file whose node id ends in i, 0: none. It belongs to whoever
+ * takes it out of there: its generation is 0, so that nobody else finds it.
  */
 struct handle_table {
     struct fuse_server *server;
     struct handle *slab;
     _Atomic uint32_t *idle;
     uint32_t idle_mask;
-    _Atomic uint32_t high; /* slots below it were used at some time */
-    atomic_bool any_idle;  /* false: there is none; true: maybe */
+    _Atomic uint32_t high;      /* slots below it were used at some time */
+    atomic_bool any_idle;       /* false: there is none, or close_lock's holder closes them */
+    _Atomic uint32_t rests;     /* looks of the janitor */
+    pthread_mutex_t close_lock; /* held by one that closes all of them */
 
     _Alignas(64) pthread_mutex_t lock; /* guards free list and high */
     uint32_t free;                     /* first of the free list; index 0 ends it */
@@ -43,6 +48,7 @@ int handle_table_new(struct fuse_server *server, struct handle_table **ret_table
         return -ENOMEM;
     *table = (struct handle_table){.server = server, .high = 1};
     pthread_mutex_init(&table->lock, NULL);
+    pthread_mutex_init(&table->close_lock, NULL);
     uint32_t idle = 1;
     while (idle < HANDLES_IDLE_MAX &&
            idle * 2 <= (uint32_t)server->budget.limit / HANDLES_IDLE_SHARE)
@@ -155,6 +161,7 @@ int handle_new(struct fuse_thread *thread, enum handle_kind kind, int fd, uint32
     handle->flags = flags;
     atomic_store_explicit(&handle->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&handle->always_waits, false, memory_order_relaxed);
+    handle->born = atomic_load_explicit(&table->rests, memory_order_relaxed);
     handle->position = 0;
     pthread_mutex_init(&handle->position_lock, NULL);
     *ret_fh = publish(thread, handle);
@@ -186,10 +193,10 @@ static struct handle *find(struct handle_table *table, enum handle_kind kind, ui
  * Makes it last until the request ends. Returns false when it was closed a moment ago.
  *
  * Closing looks at the announcements of all threads, unless the one that closes is the handle's
- * only user so far. That is safe as these steps have one order for everybody: whoever uses it says
- * so in user and then finds the generation unchanged, whoever closes it changes the generation and
- * then reads user; so the second of the two sees what the first one did. What a late user writes to
- * a slot that is somebody else's by now only makes that handle's closing look.
+ * only user since it was opened. That is safe as these steps have one order for everybody: whoever
+ * uses it says so in user and then finds the generation unchanged, whoever closes it changes the
+ * generation and then reads user; so the second of the two sees what the first one did. What a late
+ * user writes to a slot that is somebody else's by now only makes that handle's closing look.
  */
 static bool hold(struct fuse_thread *thread, struct handle *handle, uint32_t generation)
 {
@@ -273,7 +280,7 @@ static void put_idle(struct fuse_thread *thread, struct handle *handle)
     uint32_t before = atomic_exchange(idle_place(table, handle->nodeid), index | IDLE_FRESH);
     if (before)
         close_own(table, before & ~IDLE_FRESH, thread);
-    if (!atomic_load_explicit(&table->any_idle, memory_order_relaxed))
+    if (!atomic_load(&table->any_idle))
         atomic_store(&table->any_idle, true);
     janitor_wake(table->server->janitor);
 }
@@ -297,43 +304,43 @@ void handle_drop_idle(struct handle_table *table, uint64_t nodeid)
 /* Closes the idle ones, but not those that are fresh if these are to be spared: they no longer are,
  * then. Returns how many are left.
  */
-static unsigned close_idle(struct handle_table *table, bool spare_fresh, unsigned *ret_closed)
+static unsigned close_idle(struct handle_table *table, bool spare_fresh)
 {
     unsigned left = 0;
-    *ret_closed = 0;
     for (uint32_t i = 0; i <= table->idle_mask; i++) {
-        uint32_t word = atomic_load_explicit(&table->idle[i], memory_order_relaxed);
+        uint32_t word = atomic_load(&table->idle[i]);
         if (!word)
             continue;
         bool spared = spare_fresh && (word & IDLE_FRESH);
-        if (!atomic_compare_exchange_strong(&table->idle[i], &word,
-                                            spared ? word & ~IDLE_FRESH : 0)) {
-            left++; /* used in this moment */
-        } else if (spared) {
+        bool changed = !atomic_compare_exchange_strong(&table->idle[i], &word,
+                                                       spared ? word & ~IDLE_FRESH : 0);
+        if (spared || changed)
             left++;
-        } else {
+        else
             close_own(table, word & ~IDLE_FRESH, NULL);
-            ++*ret_closed;
-        }
     }
     return left;
 }
 
 unsigned handle_rest(struct handle_table *table)
 {
-    unsigned closed;
-    return close_idle(table, true, &closed);
+    atomic_fetch_add(&table->rests, 1);
+    return close_idle(table, true);
 }
 
-bool handle_close_idle(struct handle_table *table)
+void handle_close_idle(struct handle_table *table)
 {
-    if (!atomic_load_explicit(&table->any_idle, memory_order_relaxed))
-        return false;
-    unsigned closed;
-    atomic_store(&table->any_idle, false);
-    if (close_idle(table, false, &closed) > 0)
+    pthread_mutex_lock(&table->close_lock);
+    if (atomic_exchange(&table->any_idle, false) && close_idle(table, false) > 0)
         atomic_store(&table->any_idle, true);
-    return closed > 0;
+    pthread_mutex_unlock(&table->close_lock);
+}
+
+static bool may_be_idle(const struct handle_table *table, const struct handle *handle)
+{
+    uint32_t rests = atomic_load_explicit(&table->rests, memory_order_relaxed);
+    return __atomic_load_n(&handle->flags, __ATOMIC_RELAXED) == O_RDONLY &&
+           rests - handle->born < IDLE_RESTS_MAX;
 }
 
 /*
@@ -351,7 +358,7 @@ static int release(struct handle_table *table, struct handle *handle, uint32_t g
     bool mine = own && atomic_load(&handle->user) == epoch_slot_number(own);
     if (!mine && epoch_is_used(epochs, index, own))
         epoch_retire(epochs, close_retired, table, index);
-    else if (idle && __atomic_load_n(&handle->flags, __ATOMIC_RELAXED) == O_RDONLY)
+    else if (idle && may_be_idle(table, handle))
         put_idle(thread, handle);
     else
         close_own(table, index, thread);

@@ -39,7 +39,7 @@ struct handle_table;
 /* For all that may be open and all that threads may keep; slot 0 is never used. */
 #define HANDLE_SLOTS       (1 + HANDLES_MAX + FUSE_THREADS_MAX * HANDLE_SPARES_MAX)
 
-/* Idle ones: at most so many, and of the descriptor budget at most the share. */
+/* Idle ones: at most so many, and of the descriptor budget at most the share; but one. */
 #define HANDLES_IDLE_MAX   4096u
 #define HANDLES_IDLE_SHARE 16
 
@@ -47,7 +47,7 @@ enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
 
 struct handle {
     /* A cache line of its own: neighbours may be files of other queues. */
-    _Alignas(64) _Atomic uint32_t generation; /* of the fh while open; 0: a free slot */
+    _Alignas(64) _Atomic uint32_t generation; /* of the fh while open; 0: not the guest's */
     uint32_t last_generation;
     uint32_t next; /* free list */
     int32_t fd;
@@ -55,7 +55,8 @@ struct handle {
     uint32_t flags;           /* open(2) flags that the descriptor has; O_DIRECT: see host_io.h */
     _Atomic uint16_t kind;    /* enum handle_kind */
     atomic_bool always_waits; /* its file system has no RWF_NOWAIT */
-    _Atomic uint32_t user;    /* the one thread that has ever used it; HANDLE_USED_BY_MANY */
+    uint32_t born;            /* looks of the janitor before the host opened it */
+    _Atomic uint32_t user;    /* the one thread that has used it; HANDLE_USED_BY_MANY */
 
     /* Directories: where the descriptor's position is. Held over lseek and getdents together. */
     pthread_mutex_t position_lock;
@@ -99,7 +100,7 @@ int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t f
 
 /*
  * The same for a file whose descriptor may serve the next OPEN as well: if it is open for reading
- * and nothing else (flags O_RDONLY), and no other request uses it, it becomes idle.
+ * and nothing else (flags O_RDONLY), is not too old, and no other request uses it, it becomes idle.
  */
 int handle_release_idle(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid);
 
@@ -115,8 +116,11 @@ void handle_drop_idle(struct handle_table *table, uint64_t nodeid);
  */
 unsigned handle_rest(struct handle_table *table);
 
-/* Closes all of them, for the sake of their descriptors. Returns whether there were any. */
-bool handle_close_idle(struct handle_table *table);
+/*
+ * Closes all of them, for the sake of their descriptors: those that were idle before the call are
+ * closed after it, by whatever thread.
+ */
+void handle_close_idle(struct handle_table *table);
 
 /* The same by fh alone, for one that is no handle of the guest's. */
 void handle_drop(struct handle_table *table, uint64_t fh);

@@ -221,10 +221,11 @@ void inode_let_go(struct fuse_thread *thread, struct inode *inode)
 int inode_budget_take(struct fuse_server *server, struct fd_purse *purse)
 {
     struct fd_budget *budget = &server->budget;
-    do {
-        if (fd_budget_take(budget, purse) == 0)
-            return 0;
-    } while (handle_close_idle(server->handles));
+    if (fd_budget_take(budget, purse) == 0)
+        return 0;
+    handle_close_idle(server->handles);
+    if (fd_budget_take(budget, purse) == 0)
+        return 0;
     if (atomic_fetch_add(&budget->lent, 1) >= FD_BUDGET_LENT_MAX) {
         atomic_fetch_sub(&budget->lent, 1);
         return -ENFILE;

@@ -104,7 +104,8 @@ void janitor_start(struct janitor *janitor)
 
 void janitor_wake(struct janitor *janitor)
 {
-    if (!atomic_load_explicit(&janitor->asleep, memory_order_relaxed))
+    /* In full order behind what it is woken for: it looks for that after it has fallen asleep. */
+    if (!atomic_load(&janitor->asleep))
         return;
     pthread_mutex_lock(&janitor->lock);
     atomic_store(&janitor->asleep, false);

@@ -70,14 +70,15 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
 /*
  * Whether a descriptor that the guest has closed may serve its next OPEN of the file. Not where an
  * open means more than a descriptor: on file systems that ask a server then, for a daemon that
- * might be refused by now, for locks (flock(2)) that belong to it. With --cache=never the guest
- * wants the host to be asked each time.
+ * might be refused by now, where flock(2) locks or O_DIRECT may be left on it, and with DAX, where
+ * the window opens files for itself. With --cache=never the guest wants the host to be asked each
+ * time.
  */
 static bool may_be_idle(const struct fuse_req *req, const struct inode *inode)
 {
     const struct fuse_server *server = req->server;
-    return server->settings->cache != CACHE_NEVER && !server->dax &&
-           !session_has(&server->session, FUSE_FLOCK_LOCKS) &&
+    return server->settings->cache != CACHE_NEVER && !server->settings->allow_direct_io &&
+           !server->dax && !session_has(&server->session, FUSE_FLOCK_LOCKS) &&
            inode_closes_silently(server->inodes, inode) && host_cred_opens_all(&req->thread->cred);
 }
 

@@ -166,6 +166,8 @@ void fuse_server_free(struct fuse_server *server)
     if (server->handles && server->inodes && server->session.ready)
         fuse_server_reset(server);
     janitor_free(server->janitor);
+    if (server->handles)
+        handle_close_idle(server->handles);
     dax_free(server->dax); /* its keeper is still in the epochs */
     locks_free(server->locks);
     epochs_free(server->epochs);

@@ -112,24 +112,26 @@ static void closed_files_wait(void)
 {
     static const struct {
         enum cache_mode mode;
-        bool flock, dax;
+        bool flock, dax, direct;
         uint32_t flags;
         bool waits;
     } rows[] = {
-        {CACHE_AUTO, false, false, O_RDONLY, true},
-        {CACHE_ALWAYS, false, false, O_RDONLY, true},
-        {CACHE_METADATA, false, false, O_RDONLY, true},
-        {CACHE_NEVER, false, false, O_RDONLY, false},
-        {CACHE_AUTO, true, false, O_RDONLY, false},
-        {CACHE_AUTO, false, true, O_RDONLY, false},
-        {CACHE_AUTO, false, false, O_RDWR, false},
-        {CACHE_AUTO, false, false, O_RDONLY | O_TRUNC, false},
+        {CACHE_AUTO, false, false, false, O_RDONLY, true},
+        {CACHE_ALWAYS, false, false, false, O_RDONLY, true},
+        {CACHE_METADATA, false, false, false, O_RDONLY, true},
+        {CACHE_NEVER, false, false, false, O_RDONLY, false},
+        {CACHE_AUTO, true, false, false, O_RDONLY, false},
+        {CACHE_AUTO, false, true, false, O_RDONLY, false},
+        {CACHE_AUTO, false, false, true, O_RDONLY, false},
+        {CACHE_AUTO, false, false, false, O_RDWR, false},
+        {CACHE_AUTO, false, false, false, O_RDONLY | O_TRUNC, false},
     };
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct guest guest;
         guest_prepare(&guest);
         guest.settings.cache = rows[i].mode;
         guest.settings.flock = rows[i].flock;
+        guest.settings.allow_direct_io = rows[i].direct;
         guest.settings.dax_window = rows[i].dax ? 16 << 20 : 0;
         start(&guest, FUSE_FLOCK_LOCKS);
         guest_host_file(&guest, "f", "content");
