@@ -192,6 +192,74 @@ static void budget_comes_first(void)
     fixture_stop(&fixture);
 }
 
+#define SCARCE_THREADS 4
+#define SCARCE_ROUNDS  300
+
+struct scarce {
+    struct fixture fixture;
+    pthread_barrier_t *start;
+    unsigned share, refused;
+};
+
+static void *scarce_main(void *argument)
+{
+    struct scarce *scarce = argument;
+    struct fixture *mine = &scarce->fixture;
+    unsigned taken = 0;
+    pthread_barrier_wait(scarce->start);
+    for (unsigned i = 0; i < scarce->share; i++) {
+        if (inode_budget_take(mine->server, &mine->thread->purse) == 0)
+            taken++;
+        else
+            scarce->refused++;
+    }
+    while (taken--)
+        fd_budget_give(&mine->server->budget, &mine->thread->purse);
+    return NULL;
+}
+
+/* Several threads have no descriptor left at the same time: what is idle does for all of them. */
+static void scarce_for_many(void)
+{
+    struct fixture fixture;
+    struct scarce scarce[SCARCE_THREADS];
+    pthread_t threads[SCARCE_THREADS];
+    pthread_barrier_t start;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    share_file("f", "content");
+    struct fd_budget *budget = &fixture.server->budget;
+    pthread_barrier_init(&start, NULL, SCARCE_THREADS);
+    for (unsigned i = 0; i < SCARCE_THREADS; i++) {
+        scarce[i] = (struct scarce){.fixture = fixture, .start = &start};
+        CHECK_EQ(fuse_thread_new(fixture.server, NULL, &scarce[i].fixture.thread), 0);
+    }
+    for (unsigned round = 0; round < SCARCE_ROUNDS; round++) {
+        int before = fd_budget_used(budget), rest = 0;
+        for (unsigned i = 0; i < 1000; i++) {
+            uint64_t fh = open_new(&fixture, "f", O_RDONLY, NODE + i);
+            CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE + i), 0);
+        }
+        int idle = fd_budget_used(budget) - before;
+        CHECK(idle > 4 * SCARCE_THREADS);
+        while (fd_budget_take(budget, &fixture.thread->purse) == 0)
+            rest++;
+        /* Less than there is, as what others are about to keep may look as if it were gone. */
+        for (unsigned i = 0; i < SCARCE_THREADS; i++) {
+            scarce[i].share = (unsigned)idle / 2 / SCARCE_THREADS;
+            CHECK_EQ(pthread_create(&threads[i], NULL, scarce_main, &scarce[i]), 0);
+        }
+        for (unsigned i = 0; i < SCARCE_THREADS; i++) {
+            pthread_join(threads[i], NULL);
+            CHECK_EQ(scarce[i].refused, 0);
+        }
+        while (rest--)
+            fd_budget_give(budget, &fixture.thread->purse);
+    }
+    for (unsigned i = 0; i < SCARCE_THREADS; i++)
+        fuse_thread_free(scarce[i].fixture.thread);
+    fixture_stop(&fixture);
+}
+
 #define STRESS_THREADS 4
 #define STRESS_NODES   6
 #define STRESS_ROUNDS  30000
@@ -298,6 +366,7 @@ int main(void)
     RUN(closed);
     RUN(forgotten);
     RUN(budget_comes_first);
+    RUN(scarce_for_many);
     RUN(many_threads);
     share_remove();
     return test_result();
