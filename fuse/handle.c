@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -27,10 +28,8 @@ struct handle_table {
     struct handle *slab;
     _Atomic uint32_t *idle;
     uint32_t idle_mask;
-    _Atomic uint32_t high;      /* slots below it were used at some time */
-    atomic_bool any_idle;       /* false: there is none, or close_lock's holder closes them */
-    _Atomic uint32_t rests;     /* looks of the janitor */
-    pthread_mutex_t close_lock; /* held by one that closes all of them */
+    _Atomic uint32_t high;  /* slots below it were used at some time */
+    _Atomic uint32_t rests; /* looks of the janitor */
 
     _Alignas(64) pthread_mutex_t lock; /* guards free list and high */
     uint32_t free;                     /* first of the free list; index 0 ends it */
@@ -48,7 +47,6 @@ int handle_table_new(struct fuse_server *server, struct handle_table **ret_table
         return -ENOMEM;
     *table = (struct handle_table){.server = server, .high = 1};
     pthread_mutex_init(&table->lock, NULL);
-    pthread_mutex_init(&table->close_lock, NULL);
     uint32_t idle = 1;
     while (idle < HANDLES_IDLE_MAX &&
            idle * 2 <= (uint32_t)server->budget.limit / HANDLES_IDLE_SHARE)
@@ -280,8 +278,6 @@ static void put_idle(struct fuse_thread *thread, struct handle *handle)
     uint32_t before = atomic_exchange(idle_place(table, handle->nodeid), index | IDLE_FRESH);
     if (before)
         close_own(table, before & ~IDLE_FRESH, thread);
-    if (!atomic_load(&table->any_idle))
-        atomic_store(&table->any_idle, true);
     janitor_wake(table->server->janitor);
 }
 
@@ -301,42 +297,42 @@ void handle_drop_idle(struct handle_table *table, uint64_t nodeid)
         close_own(table, (uint32_t)(handle - table->slab), NULL);
 }
 
-/* Closes the idle ones, but not those that are fresh if these are to be spared: they no longer are,
- * then. Returns how many are left.
- */
-static unsigned close_idle(struct handle_table *table, bool spare_fresh)
+unsigned handle_rest(struct handle_table *table)
 {
     unsigned left = 0;
+    atomic_fetch_add(&table->rests, 1);
     for (uint32_t i = 0; i <= table->idle_mask; i++) {
         uint32_t word = atomic_load(&table->idle[i]);
         if (!word)
             continue;
-        bool spared = spare_fresh && (word & IDLE_FRESH);
-        bool changed = !atomic_compare_exchange_strong(&table->idle[i], &word,
-                                                       spared ? word & ~IDLE_FRESH : 0);
-        if (spared || changed)
+        bool fresh = word & IDLE_FRESH;
+        bool changed =
+            !atomic_compare_exchange_strong(&table->idle[i], &word, fresh ? word & ~IDLE_FRESH : 0);
+        if (fresh || changed)
             left++;
         else
-            close_own(table, word & ~IDLE_FRESH, NULL);
+            close_own(table, word, NULL);
     }
     return left;
 }
 
-unsigned handle_rest(struct handle_table *table)
+unsigned handle_close_idle(struct handle_table *table, unsigned at_most)
 {
-    atomic_fetch_add(&table->rests, 1);
-    return close_idle(table, true);
+    unsigned closed = 0;
+    for (uint32_t i = 0; i <= table->idle_mask && closed < at_most; i++) {
+        uint32_t word = atomic_load(&table->idle[i]);
+        if (word)
+            word = atomic_exchange(&table->idle[i], 0);
+        if (word) {
+            close_own(table, word & ~IDLE_FRESH, NULL);
+            closed++;
+        }
+    }
+    return closed;
 }
 
-void handle_close_idle(struct handle_table *table)
-{
-    pthread_mutex_lock(&table->close_lock);
-    if (atomic_exchange(&table->any_idle, false) && close_idle(table, false) > 0)
-        atomic_store(&table->any_idle, true);
-    pthread_mutex_unlock(&table->close_lock);
-}
-
-static bool may_be_idle(const struct handle_table *table, const struct handle *handle)
+/* Whether a closed file may be opened again without asking the host. */
+static bool is_reusable(const struct handle_table *table, const struct handle *handle)
 {
     uint32_t rests = atomic_load_explicit(&table->rests, memory_order_relaxed);
     return __atomic_load_n(&handle->flags, __ATOMIC_RELAXED) == O_RDONLY &&
@@ -358,7 +354,7 @@ static int release(struct handle_table *table, struct handle *handle, uint32_t g
     bool mine = own && atomic_load(&handle->user) == epoch_slot_number(own);
     if (!mine && epoch_is_used(epochs, index, own))
         epoch_retire(epochs, close_retired, table, index);
-    else if (idle && may_be_idle(table, handle))
+    else if (idle && is_reusable(table, handle))
         put_idle(thread, handle);
     else
         close_own(table, index, thread);
@@ -393,5 +389,5 @@ void handle_release_all(struct handle_table *table)
         if (generation)
             release(table, handle, generation, NULL, false);
     }
-    handle_close_idle(table);
+    handle_close_idle(table, UINT_MAX);
 }

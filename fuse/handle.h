@@ -13,7 +13,8 @@
  * Programs open the same files again and again, for which Linux sends OPEN and RELEASE each time.
  * So a file that was open for reading only may become idle instead: the guest has no handle of it,
  * the descriptor stays for the next OPEN of the same inode, one for each place of a table that the
- * inode's index leads to. The janitor closes what was not opened again for a while.
+ * inode's index leads to. The janitor closes what was not opened again for a while; and what is
+ * opened again and again is opened anew on the host after as long, where it may be deleted by now.
  *
  * Owner: the table (in the arena). Lifetime: OPEN / CREATE / OPENDIR to RELEASE(DIR).
  */
@@ -117,10 +118,10 @@ void handle_drop_idle(struct handle_table *table, uint64_t nodeid);
 unsigned handle_rest(struct handle_table *table);
 
 /*
- * Closes all of them, for the sake of their descriptors: those that were idle before the call are
- * closed after it, by whatever thread.
+ * Closes idle files, so many at most, for the sake of their descriptors. Returns how many. 0: there
+ * is none, but for one each that other threads are just closing.
  */
-void handle_close_idle(struct handle_table *table);
+unsigned handle_close_idle(struct handle_table *table, unsigned at_most);
 
 /* The same by fh alone, for one that is no handle of the guest's. */
 void handle_drop(struct handle_table *table, uint64_t fh);

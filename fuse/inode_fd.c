@@ -221,9 +221,13 @@ void inode_let_go(struct fuse_thread *thread, struct inode *inode)
 int inode_budget_take(struct fuse_server *server, struct fd_purse *purse)
 {
     struct fd_budget *budget = &server->budget;
-    if (fd_budget_take(budget, purse) == 0)
-        return 0;
-    handle_close_idle(server->handles);
+    unsigned closed;
+    do {
+        if (fd_budget_take(budget, purse) == 0)
+            return 0;
+        closed = handle_close_idle(server->handles, FD_LOT);
+    } while (closed);
+    /* Another thread may have closed the last ones since we looked. */
     if (fd_budget_take(budget, purse) == 0)
         return 0;
     if (atomic_fetch_add(&budget->lent, 1) >= FD_BUDGET_LENT_MAX) {

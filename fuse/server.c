@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/xattr.h>
@@ -167,7 +168,7 @@ void fuse_server_free(struct fuse_server *server)
         fuse_server_reset(server);
     janitor_free(server->janitor);
     if (server->handles)
-        handle_close_idle(server->handles);
+        handle_close_idle(server->handles, UINT_MAX);
     dax_free(server->dax); /* its keeper is still in the epochs */
     locks_free(server->locks);
     epochs_free(server->epochs);

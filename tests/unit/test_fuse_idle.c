@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -143,6 +144,16 @@ static void closed(void)
     CHECK_EQ(inode_rest(fixture.server->inodes), 0);
     CHECK_EQ(open_descriptors(), descriptors);
 
+    /* No more than are asked for. */
+    for (unsigned i = 0; i < 5; i++) {
+        fh = open_new(&fixture, "f", O_RDONLY, NODE + i);
+        CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE + i), 0);
+    }
+    CHECK_EQ(handle_close_idle(table, 3), 3);
+    CHECK_EQ(open_descriptors(), descriptors + 2);
+    CHECK_EQ(handle_close_idle(table, 3), 2);
+    CHECK_EQ(handle_close_idle(table, 3), 0);
+
     /* The end of the session. */
     fh = open_new(&fixture, "f", O_RDONLY, NODE);
     CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
@@ -234,6 +245,7 @@ static void scarce_for_many(void)
         CHECK_EQ(fuse_thread_new(fixture.server, NULL, &scarce[i].fixture.thread), 0);
     }
     for (unsigned round = 0; round < SCARCE_ROUNDS; round++) {
+        (void)handle_close_idle(fixture.server->handles, UINT_MAX);
         int before = fd_budget_used(budget), rest = 0;
         for (unsigned i = 0; i < 1000; i++) {
             uint64_t fh = open_new(&fixture, "f", O_RDONLY, NODE + i);
@@ -290,7 +302,7 @@ static void stress_once(struct stress *stress)
     if (what == 0) {
         handle_rest(table);
     } else if (what == 1) {
-        handle_close_idle(table);
+        handle_close_idle(table, 2);
     } else if (what == 2) {
         handle_drop_idle(table, node);
     } else {
