@@ -22,6 +22,8 @@ enum {
     F_NO_NODE = 1 << 5,
     F_RESTARTS = 1 << 6,
     F_IN_ORDER = 1 << 7,
+    F_ANYBODY = 1 << 8,
+    F_BLOCKS = 1 << 9,
 };
 
 struct opcode_row {
@@ -127,6 +129,16 @@ static int take_inode(struct fuse_req *req, const struct opcode_row *row)
     return 0;
 }
 
+/* Ends the lingering of another request's ids, where they might matter to this one. */
+static void settle_ids(struct fuse_req *req, const struct opcode_row *row)
+{
+    bool blocks = row->flags & F_BLOCKS;
+    bool ignores = (row->flags & F_ANYBODY) &&
+                   (!req->inode || inode_ignores_ids(req->server->inodes, req->inode, blocks));
+    if (!ignores)
+        host_cred_own(&req->thread->cred);
+}
+
 static int run(struct fuse_req *req, const struct opcode_row *row)
 {
     int error = admit(req, row);
@@ -137,6 +149,8 @@ static int run(struct fuse_req *req, const struct opcode_row *row)
         error = take_inode(req, row);
     if (error)
         return error;
+    if (!host_cred_is_own(&req->thread->cred))
+        settle_ids(req, row);
     if (row->flags & F_MAY_BLOCK)
         call_hook(req->thread, req->thread->hooks.may_wait);
     return row->handler(req);

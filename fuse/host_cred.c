@@ -19,14 +19,22 @@ static bool has(const uint32_t set[2], unsigned capability)
     return set[CAP_TO_INDEX(capability)] & CAP_TO_MASK(capability);
 }
 
-int host_cred_init(struct host_cred *cred)
+static int get_capabilities(struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-    if (syscall(SYS_capget, &header, data) < 0)
-        return -errno;
+    return syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
+}
 
-    *cred = (struct host_cred){.uid = geteuid(), .gid = getegid()};
+int host_cred_init(struct host_cred *cred, bool all_ids)
+{
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    int error = get_capabilities(data);
+    if (error)
+        return error;
+
+    *cred = (struct host_cred){.uid = geteuid(), .gid = getegid(), .all_ids = all_ids};
+    cred->uid_now = cred->uid;
+    cred->gid_now = cred->gid;
     for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
         cred->permitted[i] = data[i].permitted;
         cred->effective[i] = data[i].effective;
@@ -86,35 +94,77 @@ static void drop_groups(struct host_cred *cred)
     cred->groups = false;
 }
 
-int host_cred_assume(struct host_cred *cred, const struct host_ids *ids)
+/* Takes what differs. What was changed before a failure stays changed. */
+static int take(struct host_cred *cred, uint32_t uid, uint32_t gid)
 {
-    if (ids->uid == NO_ID || ids->gid == NO_ID)
-        return -EINVAL;
-    uint32_t uid = target(cred, ids->uid, cred->uid);
-    uint32_t gid = target(cred, ids->gid, cred->gid);
-
-    if (ids->group_count && cred->may_switch)
-        cred->groups = set_groups(ids->group_count, ids->groups) == 0;
-    if (gid != cred->gid && set_egid(gid) < 0) {
-        drop_groups(cred);
-        return -EPERM;
+    if (gid != cred->gid_now) {
+        int error = set_egid(gid);
+        if (error)
+            return error;
+        cred->gid_now = gid;
     }
-    if (uid != cred->uid && set_euid(uid) < 0) {
-        if (gid != cred->gid)
-            must(set_egid(cred->gid));
-        drop_groups(cred);
-        return -EPERM;
+    if (uid != cred->uid_now) {
+        int error = set_euid(uid);
+        if (error)
+            return error;
+        cred->uid_now = uid;
     }
     return 0;
 }
 
-void host_cred_restore(struct host_cred *cred, const struct host_ids *ids)
+bool host_cred_own(struct host_cred *cred)
 {
-    if (target(cred, ids->uid, cred->uid) != cred->uid)
-        must(set_euid(cred->uid));
-    if (target(cred, ids->gid, cred->gid) != cred->gid)
-        must(set_egid(cred->gid));
     drop_groups(cred);
+    if (host_cred_is_own(cred))
+        return false;
+    must(take(cred, cred->uid, cred->gid));
+    return true;
+}
+
+/*
+ * Another user with all that makes root root, who can be told from it by nothing but the owner of
+ * what is made. Asked for while a request's ids are taken: without SECBIT_NO_SETUID_FIXUP their
+ * capabilities are not those of the thread's own.
+ */
+static bool is_like_root(const struct host_cred *cred)
+{
+    static const uint8_t needed[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (!cred->all_ids || !cred->may_switch || !cred->may_set_fsetid || cred->uid != 0 ||
+        get_capabilities(data) < 0)
+        return false;
+    for (unsigned i = 0; i < sizeof(needed); i++) {
+        if (!(data[CAP_TO_INDEX(needed[i])].effective & CAP_TO_MASK(needed[i])))
+            return false;
+    }
+    return true;
+}
+
+int host_cred_assume(struct host_cred *cred, const struct host_ids *ids)
+{
+    int error = -EINVAL;
+    if (ids->uid != NO_ID && ids->gid != NO_ID) {
+        if (ids->group_count && cred->may_switch)
+            cred->groups = set_groups(ids->group_count, ids->groups) == 0;
+        error = take(cred, target(cred, ids->uid, cred->uid), target(cred, ids->gid, cred->gid));
+        if (!error)
+            return 0;
+        error = -EPERM;
+    }
+    host_cred_own(cred);
+    return error;
+}
+
+void host_cred_linger(struct host_cred *cred)
+{
+    if (!cred->has_taken && cred->uid_now != cred->uid) {
+        cred->has_taken = true;
+        cred->may_linger = is_like_root(cred);
+    }
+    if (cred->may_linger)
+        drop_groups(cred);
+    else
+        host_cred_own(cred);
 }
 
 int host_cred_fsetid(struct host_cred *cred, bool wanted)

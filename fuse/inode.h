@@ -198,6 +198,10 @@ void inode_let_go(struct fuse_thread *thread, struct inode *inode);
  */
 bool inode_closes_silently(const struct inode_table *table, const struct inode *inode);
 
+/* Whether a call is the same to the inode's file system whoever makes it: mounts_ignores_ids(). */
+bool inode_ignores_ids(const struct inode_table *table, const struct inode *inode,
+                       bool takes_blocks);
+
 /*
  * Whether an offset that a directory's listing gave means the same when the directory is opened
  * again, however it has changed: true where that is known of the file system.

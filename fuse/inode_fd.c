@@ -408,6 +408,12 @@ bool inode_closes_silently(const struct inode_table *table, const struct inode *
     return mounts_close_silently(table->mounts, inode->mount);
 }
 
+bool inode_ignores_ids(const struct inode_table *table, const struct inode *inode,
+                       bool takes_blocks)
+{
+    return mounts_ignores_ids(table->mounts, inode->mount, takes_blocks);
+}
+
 bool inode_offsets_last(const struct inode_table *table, const struct inode *inode)
 {
     return mounts_offsets_last(table->mounts, inode->mount);

@@ -387,6 +387,9 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
 {
     struct inode_table *table = thread->server->inodes;
     found_identity(found, attributes);
+    /* Another mount may be for those to learn about who mounted it. */
+    if (attributes->stx_mnt_id != mounts_id(table->mounts, MOUNTS_SHARE))
+        host_cred_own(&thread->cred);
     int error = mounts_take(table->mounts, found->fd, attributes, &found->mount);
     if (error)
         return error;

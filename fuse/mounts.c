@@ -18,8 +18,6 @@
 #include "log.h"
 #include "scope.h"
 
-#define SHARE 0u /* the index of the first mount taken */
-
 struct mount {
     _Alignas(64) uint64_t id; /* 0: was unmounted, and the id is another mount's now */
     uint64_t unique;          /* the id that is never given again; 0: unknown */
@@ -30,6 +28,7 @@ struct mount {
     atomic_bool hot;          /* fd was asked for since the last mounts_rest() */
     bool silent_close;        /* close(2) has nothing to say that write(2) had not */
     bool offsets_last;        /* of directories, after these are closed */
+    bool reserves_blocks;     /* keeps some of its blocks for root */
 };
 
 struct mounts {
@@ -110,20 +109,28 @@ static int probe_handles(int fd, unsigned mode, int *ret_mount_fd)
  * What is known of file systems, by what statfs(2) calls them. Local ones have no flush operation;
  * all others might say only at close(2) that an earlier write has failed; an overlay, what is below
  * it. Offsets of directories are places on the disk or hashes of names; but in an older tmpfs they
- * count the entries, of which there may be fewer tomorrow.
+ * count the entries, of which there may be fewer tomorrow. Who asks for a block matters where root
+ * has some for its own use.
  */
 static void learn(struct mount *mount, int fd)
 {
     static const struct {
         uint32_t magic;
-        bool offsets_last;
+        bool offsets_last, reserves_blocks;
     } local[] = {
-        {EXT4_SUPER_MAGIC, true},   {XFS_SUPER_MAGIC, true},      {BTRFS_SUPER_MAGIC, true},
-        {F2FS_SUPER_MAGIC, true},   {EROFS_SUPER_MAGIC_V1, true}, {SQUASHFS_MAGIC, true},
-        {ISOFS_SUPER_MAGIC, true},  {0xca451a4e, true}, /* bcachefs */
-        {0x2fc12fc1, true},                             /* ZFS */
-        {TMPFS_MAGIC, false},       {RAMFS_MAGIC, false},         {EXFAT_SUPER_MAGIC, false},
-        {MSDOS_SUPER_MAGIC, false},
+        {EXT4_SUPER_MAGIC, true, true},
+        {XFS_SUPER_MAGIC, true, false},
+        {BTRFS_SUPER_MAGIC, true, false},
+        {F2FS_SUPER_MAGIC, true, true},
+        {EROFS_SUPER_MAGIC_V1, true, false},
+        {SQUASHFS_MAGIC, true, false},
+        {ISOFS_SUPER_MAGIC, true, false},
+        {0xca451a4e, true, true}, /* bcachefs */
+        {0x2fc12fc1, true, true}, /* ZFS */
+        {TMPFS_MAGIC, false, false},
+        {RAMFS_MAGIC, false, false},
+        {EXFAT_SUPER_MAGIC, false, false},
+        {MSDOS_SUPER_MAGIC, false, false},
     };
     struct statfs statfs;
     if (host_statfs(fd, &statfs) < 0)
@@ -133,6 +140,7 @@ static void learn(struct mount *mount, int fd)
             continue;
         mount->silent_close = true;
         mount->offsets_last = local[i].offsets_last;
+        mount->reserves_blocks = local[i].reserves_blocks;
     }
 }
 
@@ -193,7 +201,7 @@ static bool is_of(const struct mount *entry, int fd, const struct statx *attribu
  */
 static bool is_share(const struct mounts *mounts, uint64_t mount_id)
 {
-    const struct mount *share = &mounts->entries[SHARE];
+    const struct mount *share = &mounts->entries[MOUNTS_SHARE];
     return share->references && share->id == mount_id;
 }
 
@@ -201,9 +209,9 @@ bool mounts_take_known(struct mounts *mounts, uint64_t mount_id, uint32_t *ret_m
 {
     struct mount *unused;
     if (is_share(mounts, mount_id)) {
-        if (mounts->entries[SHARE].fd < 0)
+        if (mounts->entries[MOUNTS_SHARE].fd < 0)
             return false;
-        *ret_mount = SHARE;
+        *ret_mount = MOUNTS_SHARE;
         return true;
     }
     pthread_mutex_lock(&mounts->lock);
@@ -223,7 +231,7 @@ int mounts_take(struct mounts *mounts, int fd, const struct statx *attributes, u
 {
     int error = 0;
     if (is_share(mounts, attributes->stx_mnt_id)) {
-        *ret_mount = SHARE;
+        *ret_mount = MOUNTS_SHARE;
         return 0;
     }
     pthread_mutex_lock(&mounts->lock);
@@ -254,7 +262,7 @@ int mounts_take(struct mounts *mounts, int fd, const struct statx *attributes, u
 void mounts_drop(struct mounts *mounts, uint32_t mount)
 {
     autoclose int fd = -1;
-    if (mount == SHARE)
+    if (mount == MOUNTS_SHARE)
         return;
     pthread_mutex_lock(&mounts->lock);
     struct mount *entry = &mounts->entries[mount];
@@ -275,7 +283,7 @@ bool mounts_has_handles(const struct mounts *mounts, uint32_t mount)
 
 bool mounts_is_share(uint32_t mount)
 {
-    return mount == SHARE;
+    return mount == MOUNTS_SHARE;
 }
 
 /* The mount's descriptor anew, by the path that it has in our namespace now. */
@@ -317,6 +325,13 @@ bool mounts_close_silently(const struct mounts *mounts, uint32_t mount)
     return mounts->entries[mount].silent_close;
 }
 
+bool mounts_ignores_ids(const struct mounts *mounts, uint32_t mount, bool takes_blocks)
+{
+    const struct mount *entry = &mounts->entries[mount];
+    return mount == MOUNTS_SHARE && entry->silent_close &&
+           !(takes_blocks && entry->reserves_blocks);
+}
+
 bool mounts_offsets_last(const struct mounts *mounts, uint32_t mount)
 {
     return mounts->entries[mount].offsets_last;
@@ -345,7 +360,7 @@ unsigned mounts_rest(struct mounts *mounts)
     if (mounts->mountinfo < 0)
         return 0;
     pthread_mutex_lock(&mounts->lock);
-    for (uint32_t i = SHARE + 1; i < mounts->used; i++) {
+    for (uint32_t i = MOUNTS_SHARE + 1; i < mounts->used; i++) {
         struct mount *entry = &mounts->entries[i];
         if (!entry->references || !entry->handles || entry->fd < 0)
             continue;

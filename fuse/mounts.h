@@ -27,7 +27,8 @@
 #include "host_fh.h"
 #include "settings.h"
 
-#define MOUNTS_MAX 4096
+#define MOUNTS_SHARE 0u /* the index of the share's own mount: the first taken */
+#define MOUNTS_MAX   4096
 
 struct mounts;
 
@@ -73,6 +74,14 @@ int mounts_fd(struct mounts *mounts, uint32_t mount, int *ret_fd);
 
 /* Whether close(2) has nothing to say about files of the mount. */
 bool mounts_close_silently(const struct mounts *mounts, uint32_t mount);
+
+/*
+ * Whether a call is the same to the mount whoever makes it, given the capabilities of a local root:
+ * true for the share's own, if it is a local file system that is known, but for calls that take
+ * blocks, where there are some for root alone. What is mounted below may have to be found again,
+ * by a path through mounts that do care.
+ */
+bool mounts_ignores_ids(const struct mounts *mounts, uint32_t mount, bool takes_blocks);
 
 /* Whether directory offsets of the mount outlive the open directory. */
 bool mounts_offsets_last(const struct mounts *mounts, uint32_t mount);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * MKNOD, MKDIR, SYMLINK, LINK, CREATE, TMPFILE. What is made belongs to the user of the guest who
- * made it: the thread has that user's ids for the length of the one call that creates.
+ * made it: the thread takes that user's ids for the one call that creates.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,10 +98,19 @@ static int become_maker(struct fuse_req *req, struct maker *maker, mode_t *mode,
     return error ? error : host_cred_assume(cred, &maker->ids);
 }
 
+/*
+ * After the call that creates. The ids may stay for the user's next file, unless something is to
+ * come that depends on them: labels, another file system's own idea of who may what, the window's
+ * writing of tails, which takes blocks.
+ */
 static void become_server(struct fuse_req *req, const struct maker *maker)
 {
-    if (!owner_kept(req->server))
-        host_cred_restore(&req->thread->cred, &maker->ids);
+    struct fuse_server *server = req->server;
+    bool ignores = inode_ignores_ids(server->inodes, req->inode, false);
+    if (ignores && !maker->ext.secctx_count && !server->dax)
+        host_cred_linger(&req->thread->cred);
+    else
+        host_cred_own(&req->thread->cred);
 }
 
 /* --owner-xattr: what was just made under a name is the maker's, or is not there. */
@@ -312,6 +321,7 @@ static void drop_new(struct fuse_req *req, struct creation *creation)
 static int open_existing(struct fuse_req *req, struct creation *creation)
 {
     const struct fuse_create_in *in = &req->args.create;
+    host_cred_own(&req->thread->cred);
     int error = inode_lookup(req->thread, req->inode, creation->name, &creation->inode,
                              &creation->attributes, &creation->submount);
     if (error)

@@ -90,10 +90,16 @@ int op_lookup(struct fuse_req *req)
 {
     const char *name;
     unsigned dots = count_dots(req);
-    if (dots && session_has(&req->server->session, FUSE_EXPORT_SUPPORT))
+    if (dots && session_has(&req->server->session, FUSE_EXPORT_SUPPORT)) {
+        host_cred_own(&req->thread->cred); /* the way up may lead through other mounts */
         return lookup_dots(req, dots);
+    }
     int error = req_name(req, &name);
-    if (!error)
+    if (error)
+        return error;
+    error = op_reply_entry(req, name);
+    /* What is mounted at the name may be for the eyes of those who mounted it only. */
+    if (error && error != -ENOENT && host_cred_own(&req->thread->cred))
         error = op_reply_entry(req, name);
     return error == -ENOENT ? reply_missing(req) : error;
 }

@@ -93,6 +93,7 @@ int op_open_handle(struct fuse_req *req, struct inode *inode, uint32_t wanted, u
         return 0;
     if (flags & O_TRUNC) {
         int fd;
+        host_cred_own(&req->thread->cred); /* it changes the file: it may take a block */
         int error = inode_fd(req->thread, inode, &fd);
         if (!error)
             error = setid_prepare(req, inode, fd, open_flags & FUSE_OPEN_KILL_SUIDGID);
@@ -181,6 +182,9 @@ int op_release(struct fuse_req *req)
     int error = handle_get(req->thread, HANDLE_FILE, in->fh, req->header.nodeid, &handle);
     if (error)
         return error;
+    /* Other file systems may learn whose close it is. */
+    if (!inode || !inode_ignores_ids(req->server->inodes, inode, false))
+        host_cred_own(&req->thread->cred);
     locks_release(req->server->locks, handle, in->fh,
                   in->release_flags & FUSE_RELEASE_FLOCK_UNLOCK);
     if (inode && may_be_idle(req, inode))

@@ -103,7 +103,7 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
         error = host_cred_assume(cred, &ids);
     if (!error) {
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);
-        host_cred_restore(cred, &ids);
+        host_cred_own(cred);
     }
     drop_victim(req, &replaced, !error);
     return error;

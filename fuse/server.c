@@ -122,7 +122,8 @@ int fuse_server_new(const struct settings *settings, const struct fuse_server_fd
     struct fuse_server *server = aligned_alloc(64, (sizeof(*server) + 63) / 64 * 64);
     if (!server)
         return -ENOMEM;
-    *server = (struct fuse_server){.settings = settings, .share_fd = share, .mountinfo = mountinfo};
+    *server = (struct fuse_server){
+        .settings = settings, .share_fd = share, .mountinfo = mountinfo, .all_ids = fds->all_ids};
     counters_init(&server->counters);
     setid_init(server);
     const char *what = "the descriptor limit";
@@ -211,7 +212,7 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
     thread->buffer = malloc(FUSE_BUFFER_SIZE);
     int error = thread->tail && thread->buffer ? 0 : -ENOMEM;
     if (!error)
-        error = host_cred_init(&thread->cred);
+        error = host_cred_init(&thread->cred, server->all_ids);
     if (!error)
         error = epoch_slot_take(server->epochs, &thread->epoch);
     if (error) {
@@ -235,6 +236,7 @@ void fuse_thread_free(struct fuse_thread *thread)
     fd_budget_leave(&thread->server->budget, &thread->purse);
     epoch_slot_put(thread->epoch);
     host_cred_umask(&thread->cred, 0);
+    host_cred_own(&thread->cred);
     pthread_mutex_destroy(&thread->unopened.position_lock);
     free(thread->tail);
     free(thread->buffer);

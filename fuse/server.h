@@ -29,6 +29,7 @@ struct fuse_server {
     const struct settings *settings;
     int share_fd;  /* O_PATH; the root inode uses it */
     int mountinfo; /* of host_mounts.h */
+    bool all_ids;  /* of struct fuse_server_fds */
     struct arena *arena;
     struct epochs *epochs;
     struct fd_budget budget; /* descriptors that the guest can make us hold */

@@ -51,6 +51,9 @@ int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill)
 {
     uint32_t uid = req->header.uid;
     bool stay = left_to_us(req) ? !kill : uid == 0 || uid == UINT32_MAX;
+    /* Without CAP_FSETID the host asks whether this thread is of the file's group. */
+    if (!stay)
+        host_cred_own(&req->thread->cred);
     int error = host_cred_fsetid(&req->thread->cred, stay);
     /* The bits that --owner-xattr keeps are not the host's: what says that they go is the request.
      */

@@ -26,6 +26,7 @@ struct fuse_server_fds {
     int proc_fd; /* O_PATH descriptor of /proc/self/fd of this very process */
     /* /proc/self/mountinfo, open for reading by this very process; -1: does without. */
     int mountinfo;
+    bool all_ids; /* no user namespace hides any user or group of the host from this process */
 };
 
 /*

@@ -146,9 +146,32 @@ static int open_mountinfo(int proc_self)
     return fd;
 }
 
+/* Whether a map of ids (user_namespaces(7)) is that of the first user namespace: all of them. */
+static bool maps_all(int proc_self, const char *map)
+{
+    char text[64];
+    unsigned inside;
+    unsigned outside;
+    unsigned count;
+    autoclose int fd = openat(proc_self, map, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+    if (length <= 0)
+        return false;
+    text[length] = '\0';
+    return sscanf(text, "%u %u %u", &inside, &outside, &count) == 3 && count == UINT32_MAX;
+}
+
+/* What /proc tells of this process, taken along before it is out of reach. */
+static void look_at_proc(int proc_self, struct fuse_server_fds *fds)
+{
+    fds->mountinfo = open_mountinfo(proc_self);
+    fds->all_ids = maps_all(proc_self, "uid_map") && maps_all(proc_self, "gid_map");
+}
+
 int namespaces_enter(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds = {-1, -1, -1};
+    struct fuse_server_fds fds = {-1, -1, -1, false};
     autoclose int proc_self = -1;
     autoclose int tree = -1;
     int error;
@@ -167,7 +190,7 @@ int namespaces_enter(const struct settings *settings, struct fuse_server_fds *re
         return error;
     if ((error = open_root(&fds.share)))
         return error;
-    fds.mountinfo = open_mountinfo(proc_self);
+    look_at_proc(proc_self, &fds);
     *ret_fds = fds;
     return 0;
 }
@@ -195,7 +218,7 @@ static int open_outside(const struct settings *settings, int *ret_proc_self,
 
 int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *ret_fds)
 {
-    struct fuse_server_fds fds;
+    struct fuse_server_fds fds = {-1, -1, -1, false};
     autoclose int proc_self = -1;
     int error = open_outside(settings, &proc_self, &fds);
 
@@ -209,7 +232,7 @@ int namespaces_chroot(const struct settings *settings, struct fuse_server_fds *r
                           " (CAP_SYS_CHROOT is needed); --sandbox=namespace does without");
     if ((error = open_root(&fds.share)))
         return error;
-    fds.mountinfo = open_mountinfo(proc_self);
+    look_at_proc(proc_self, &fds);
     *ret_fds = fds;
     return 0;
 }
@@ -220,6 +243,6 @@ int namespaces_stay(const struct settings *settings, struct fuse_server_fds *ret
     int error = open_outside(settings, &proc_self, ret_fds);
 
     if (!error)
-        ret_fds->mountinfo = open_mountinfo(proc_self);
+        look_at_proc(proc_self, ret_fds);
     return error;
 }

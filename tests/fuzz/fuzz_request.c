@@ -115,6 +115,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         .share = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC),
         .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
         .mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC),
+        .all_ids = geteuid() == 0,
     };
     if (fuse_server_new(&settings, &fds, &server) < 0 || fuse_thread_new(server, NULL, &thread) < 0)
         errx(1, "no server");

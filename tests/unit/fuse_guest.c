@@ -76,6 +76,7 @@ void guest_start(struct guest *guest)
         .share = open(guest->root, O_PATH | O_DIRECTORY | O_CLOEXEC),
         .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
         .mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC),
+        .all_ids = geteuid() == 0,
     };
     if (fuse_server_new(&guest->settings, &fds, &guest->server) < 0 ||
         fuse_thread_new(guest->server, &guest->hooks, &guest->thread) < 0)
