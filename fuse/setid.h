@@ -26,7 +26,7 @@ void setid_init(struct fuse_server *server);
  * kill: the request says that the bits go, which means something with KILLPRIV_V2 only. S_ISGID
  * then stays on a file without group execution, as <linux/fuse.h> wants it
  * (FUSE_HANDLE_KILLPRIV_V2). By itself the host would take it from whoever is not in the file's
- * group, which we never are.
+ * group, which the server is not: ids that linger (host_cred.h) are given up first.
  */
 int setid_prepare(struct fuse_req *req, struct inode *inode, int fd, bool kill);
 
