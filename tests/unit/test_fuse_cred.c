@@ -79,7 +79,7 @@ static void linger(void)
     CHECK(is_owned(&guest, "dir", 1000, 1001));
     CHECK_EQ(guest_name(&guest, FUSE_UNLINK, ROOT, "f"), 0);
     CHECK(ids_are(1000, 1001));
-    guest_end(&guest);
+    CHECK_EQ(guest_end(&guest), 0);
 }
 
 /* Whoever comes next gets what is theirs, whatever the thread's ids are. */
@@ -102,7 +102,7 @@ static void others(void)
     act_as(&guest, UINT32_MAX, 0);
     CHECK_EQ(guest_ask(&guest, FUSE_MKNOD, ROOT, in, "nobody"), -EINVAL);
     CHECK(ids_are(0, 0));
-    guest_end(&guest);
+    CHECK_EQ(guest_end(&guest), 0);
 }
 
 /* What is not known to be the same for everybody is the server's. */
@@ -128,7 +128,7 @@ static void end_of_it(void)
     /* CREATE that finds a file opens it for the server. */
     CHECK_EQ(create_in(&guest, ROOT, "h", &node, &fh), 0);
     CHECK(ids_are(0, 0));
-    guest_end(&guest);
+    CHECK_EQ(guest_end(&guest), 0);
 }
 
 /* A mount that only root may look at, or rather, find that nobody answers for it. */
@@ -137,10 +137,10 @@ static void behind_the_mount(void)
     struct guest guest;
     uint64_t node, fh;
     char options[80];
+    guest_begin(&guest);
     int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     CHECK(device >= 0);
     snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
-    guest_begin(&guest);
     CHECK_EQ(mkdir(guest_path(&guest, "m"), 0755), 0);
     CHECK_EQ(mount("nobody", guest_path(&guest, "m"), "fuse", 0, options), 0);
     close(device);
@@ -150,7 +150,7 @@ static void behind_the_mount(void)
     CHECK(ids_are(1000, 1000));
     CHECK_EQ(guest_name(&guest, FUSE_LOOKUP, ROOT, "m"), -ENOTCONN);
     CHECK_EQ(umount2(guest_path(&guest, "m"), MNT_DETACH), 0);
-    guest_end(&guest);
+    CHECK_EQ(guest_end(&guest), 0);
 }
 
 /* Everything that user 1000 can have of the file system, in a file. */
@@ -191,7 +191,7 @@ static void last_blocks(void)
     CHECK_EQ(guest_write(&guest, node, fh, 0, data, sizeof(data), O_RDWR, 0), sizeof(data));
     CHECK(ids_are(0, 0));
     CHECK(is_owned(&guest, "f", 1000, 1000));
-    guest_end(&guest);
+    CHECK_EQ(guest_end(&guest), 0);
     CHECK_EQ(umount2("/tmp", MNT_DETACH), 0);
 }
 
@@ -228,7 +228,26 @@ static void below(void)
     CHECK(ids_are(0, 0));
     CHECK_EQ(umount2(guest_path(&guest, "m"), MNT_DETACH), 0);
     CHECK_EQ(umount2(guest_path(&guest, "n"), MNT_DETACH), 0);
-    guest_end(&guest);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
+/* A write by a user takes set-group-id away, also where the thread is still of the file's group. */
+static void group_bit(void)
+{
+    struct guest guest;
+    uint64_t node, fh;
+    guest_prepare(&guest);
+    guest.init_flags &= ~(uint64_t)FUSE_HANDLE_KILLPRIV_V2;
+    guest_start(&guest);
+    act_as(&guest, 1000, 1000);
+    CHECK_EQ(create_in(&guest, ROOT, "f", &node, &fh), 0);
+    CHECK(ids_are(1000, 1000));
+    CHECK_EQ(chmod(guest_path(&guest, "f"), 02644), 0);
+    CHECK(guest_host_stat(&guest, "f").st_mode & S_ISGID);
+    CHECK_EQ(guest_write(&guest, node, fh, 0, "data", 4, O_RDWR, 0), 4);
+    CHECK(!(guest_host_stat(&guest, "f").st_mode & S_ISGID));
+    CHECK(ids_are(0, 0));
+    CHECK_EQ(guest_end(&guest), 0);
 }
 
 /* A capability that the sandbox does not leave: whoever has it gets every block. */
@@ -261,6 +280,7 @@ int main(void)
     RUN(end_of_it);
     RUN(behind_the_mount);
     RUN(below);
+    RUN(group_bit);
     RUN(last_blocks);
     return test_result();
 }
