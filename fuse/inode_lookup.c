@@ -42,6 +42,7 @@ struct found {
     int fd;                /* O_PATH; -1: known by handle only */
     bool keeps_fd;         /* a new inode gets fd for good */
     bool verified;         /* identity and handle are from one descriptor */
+    bool unsure;           /* it has no handle, and only that could tell whether it is known */
     struct host_fh handle; /* length 0: none */
 };
 
@@ -265,6 +266,12 @@ static struct inode *find_and_pin(struct fuse_thread *thread, uint32_t mount,
     return NULL;
 }
 
+/* What the guest's kernel opens by itself, without asking us: FIFOs, sockets, devices. */
+static bool is_special(unsigned type)
+{
+    return !S_ISREG(type) && !S_ISDIR(type) && !S_ISLNK(type);
+}
+
 static bool same_file(const struct inode *inode, const struct found *found)
 {
     if (inode->ino != found->ino || inode->dev != found->dev || inode->mount != found->mount ||
@@ -281,12 +288,24 @@ static bool same_file(const struct inode *inode, const struct found *found)
            memcmp(inode->handle, found->handle.bytes, found->handle.length) == 0;
 }
 
-static struct inode *find_same(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
-                               const struct found *found)
+/*
+ * A FIFO that was found without asking for its handle, and one of its number that had to do without
+ * a descriptor.
+ */
+static bool may_be_same_file(const struct inode *inode, const struct found *found)
 {
+    return is_special(found->type) && found->handle.length == 0 && inode->handle_length &&
+           inode->ino == found->ino && inode->dev == found->dev && inode->mount == found->mount;
+}
+
+static struct inode *find_same(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
+                               struct found *found)
+{
+    found->unsure = false;
     for (uint32_t i = chain_first(shard, hash); i; i = chain_next(table, i)) {
         if (same_file(&table->slab[i], found))
             return &table->slab[i];
+        found->unsure |= may_be_same_file(&table->slab[i], found);
     }
     return NULL;
 }
@@ -316,7 +335,7 @@ static void inode_fill(struct inode *inode, const struct found *found)
 
 /*
  * The inode of a found file, new or known, with one lookup counted. Sets *ret_new when
- * found->mount's reference went to a new inode. NULL at INODES_MAX.
+ * found->mount's reference went to a new inode. NULL at INODES_MAX, or if found->unsure.
  */
 static struct inode *find_or_add(struct fuse_thread *thread, struct found *found, bool *ret_new)
 {
@@ -328,7 +347,7 @@ static struct inode *find_or_add(struct fuse_thread *thread, struct found *found
     *ret_new = !inode;
     if (inode) {
         atomic_fetch_add(&inode->lookups, 1);
-    } else if ((inode = inode_slot_take(thread))) {
+    } else if (!found->unsure && (inode = inode_slot_take(thread))) {
         inode_fill(inode, found);
         if (found->keeps_fd)
             atomic_store(&inode->fd, steal_fd(&found->fd));
@@ -345,12 +364,6 @@ static void found_identity(struct found *found, const struct statx *attributes)
     found->ino = attributes->stx_ino;
     found->birth = birth_of(attributes);
     found->type = attributes->stx_mode & S_IFMT;
-}
-
-/* What the guest's kernel opens by itself, without asking us. */
-static bool is_special(unsigned type)
-{
-    return !S_ISREG(type) && !S_ISDIR(type) && !S_ISLNK(type);
 }
 
 /*
@@ -381,6 +394,35 @@ static int find_by_handle(struct fuse_thread *thread, int dirfd, const char *nam
     return 0;
 }
 
+static bool take_handle(struct inode_table *table, struct found *found)
+{
+    int mount_id;
+    if (!mounts_has_handles(table->mounts, found->mount) ||
+        host_fh_get(found->fd, "", &found->handle, &mount_id) < 0 ||
+        found->handle.length > INODE_HANDLE_MAX)
+        found->handle.length = 0;
+    return found->handle.length != 0;
+}
+
+/*
+ * By what the inode will be found again. What the guest opens by itself keeps its descriptor, and
+ * needs no handle, but where handles are known to work; if there is no descriptor to be had, a
+ * handle has to do. A descriptor that stays counts.
+ */
+static int take_reference(struct fuse_thread *thread, struct found *found)
+{
+    struct inode_table *table = thread->server->inodes;
+    if (is_special(found->type) && mounts_has_handles(table->mounts, found->mount))
+        found->keeps_fd = inode_budget_take(thread->server, &thread->purse) == 0;
+    if (found->keeps_fd || take_handle(table, found))
+        return 0;
+    if (thread->server->settings->file_handles == FILE_HANDLES_MANDATORY)
+        return -EOPNOTSUPP;
+    int error = inode_budget_take(thread->server, &thread->purse);
+    found->keeps_fd = !error;
+    return error;
+}
+
 /* From an O_PATH descriptor to the inode. found->fd is taken over (then -1) or left. */
 static int inode_of_found(struct fuse_thread *thread, struct found *found,
                           const struct statx *attributes, struct inode **ret_inode)
@@ -393,28 +435,15 @@ static int inode_of_found(struct fuse_thread *thread, struct found *found,
     int error = mounts_take(table->mounts, found->fd, attributes, &found->mount);
     if (error)
         return error;
-    int mount_id;
-    if (!mounts_has_handles(table->mounts, found->mount) ||
-        host_fh_get(found->fd, "", &found->handle, &mount_id) < 0 ||
-        found->handle.length > INODE_HANDLE_MAX)
-        found->handle.length = 0;
-    if (found->handle.length == 0 &&
-        thread->server->settings->file_handles == FILE_HANDLES_MANDATORY) {
+    error = take_reference(thread, found);
+    if (error) {
         mounts_drop(table->mounts, found->mount);
-        return -EOPNOTSUPP;
-    }
-
-    /* A descriptor that stays counts. With a handle the inode can do without, if it must. */
-    if (found->handle.length == 0 || is_special(found->type)) {
-        error = inode_budget_take(thread->server, &thread->purse);
-        found->keeps_fd = !error;
-        if (error && found->handle.length == 0) {
-            mounts_drop(table->mounts, found->mount);
-            return error;
-        }
+        return error;
     }
     bool new = false;
     struct inode *inode = find_or_add(thread, found, &new);
+    if (!inode && found->unsure && take_handle(table, found))
+        inode = find_or_add(thread, found, &new);
     if (!inode || !new)
         mounts_drop(table->mounts, found->mount);
     if (found->keeps_fd && (!inode || !new))

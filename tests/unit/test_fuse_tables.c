@@ -389,6 +389,70 @@ static void kept_inodes_outlive_their_name(void)
     fixture_stop(&fixture);
 }
 
+static bool has_handle(struct fixture *fixture, uint64_t id)
+{
+    struct inode *inode;
+    return inode_get(fixture->server->inodes, id, &inode) == 0 && inode->handle_length != 0;
+}
+
+/* As MKNOD looks up what it has made. */
+static uint64_t look_up_special(struct fixture *fixture, const char *name)
+{
+    struct inode *root, *inode;
+    struct statx attributes;
+    bool submount;
+    uint64_t id = 0;
+    fixture_enter(fixture);
+    if (inode_get(fixture->server->inodes, FUSE_ROOT_ID, &root) == 0 &&
+        inode_lookup_special(fixture->thread, root, name, &inode, &attributes, &submount) == 0)
+        id = inode_id(fixture->server->inodes, inode);
+    fixture_leave(fixture);
+    return id;
+}
+
+/*
+ * A FIFO is known by its descriptor, and by its handle if there was none to be had: either way it
+ * is one inode, by whatever name and whenever it is looked up.
+ */
+static void pipes_are_one(void)
+{
+    for (unsigned scarce_first = 0; scarce_first < 2; scarce_first++) {
+        struct fixture fixture;
+        struct fd_budget *budget;
+        int taken = 0;
+        CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+        budget = &fixture.server->budget;
+        CHECK_EQ(mknodat(share_dir, "pipe", S_IFIFO | 0600, 0), 0);
+        CHECK_EQ(linkat(share_dir, "pipe", share_dir, "pipe2", 0), 0);
+        CHECK_EQ(mknodat(share_dir, "other", S_IFIFO | 0600, 0), 0);
+        uint64_t id = 0;
+        if (!scarce_first)
+            id = fixture_look_up(&fixture, "pipe", NULL);
+        while (inode_budget_take(fixture.server, &fixture.thread->purse) == 0)
+            taken++;
+        if (scarce_first)
+            id = fixture_look_up(&fixture, "pipe", NULL);
+        else
+            CHECK_EQ(look_up_special(&fixture, "pipe2"), id);
+        CHECK(id != 0);
+        CHECK_EQ(has_handle(&fixture, id), scarce_first);
+        while (taken--)
+            fd_budget_give(budget, &fixture.thread->purse);
+        CHECK_EQ(fixture_look_up(&fixture, "pipe2", NULL), id);
+        CHECK_EQ(look_up_special(&fixture, "pipe"), id);
+        uint64_t other = fixture_look_up(&fixture, "other", NULL);
+        CHECK(other != 0 && other != id);
+        fixture_forget(&fixture, id, scarce_first ? 3 : 4);
+        fixture_forget(&fixture, other, 1);
+        CHECK_EQ(inode_count(fixture.server->inodes), 1);
+        CHECK_EQ(fd_budget_used(budget), 0);
+        CHECK_EQ(unlinkat(share_dir, "pipe", 0), 0);
+        CHECK_EQ(unlinkat(share_dir, "pipe2", 0), 0);
+        CHECK_EQ(unlinkat(share_dir, "other", 0), 0);
+        fixture_stop(&fixture);
+    }
+}
+
 static void handles_belong_to_their_node(void)
 {
     struct fixture fixture;
@@ -546,6 +610,7 @@ int main(void)
     RUN(few_descriptors_without_handles);
     RUN(cached_inodes_give_way);
     RUN(kept_inodes_outlive_their_name);
+    RUN(pipes_are_one);
     RUN(handles_belong_to_their_node);
     RUN(room_for_descriptors);
     RUN(threads_do_not_mix_files_up);
