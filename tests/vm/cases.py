@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a user expects of a file system, one function per case.
 
-    cases.py FOLDER [--skip NAME=REASON]...
+    cases.py FOLDER [--few] [--skip NAME=REASON]...
 
 Runs each case in a folder of its own below FOLDER, as root inside a guest, and prints one line for each. The same cases run
 on the guest's tmpfs first: a case that fails there is wrong itself. What the cases leave behind is compared with the
-host's view later (manifest.py), so they tidy up only what would be a lot.
+host's view later (manifest.py), so they tidy up only what would be a lot.  --few: what a case does many times, an eighth of
+that will do.
 """
 
 import contextlib
@@ -31,6 +32,11 @@ AT_FDCWD = -100
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 MIB = 1 << 20
+FEW = False
+
+
+def many(count):
+    return count // 8 if FEW else count
 
 
 def libc(function, *arguments):
@@ -152,7 +158,7 @@ def case_read_write():
 def case_large_file():
     block, digest = pattern(MIB, 1), hashlib.sha256()
     with opened("file", os.O_CREAT | os.O_RDWR) as fd:
-        for index in range(32):
+        for index in range(many(32)):
             chunk = index.to_bytes(8, "big") + block[8:]
             digest.update(chunk)
             assert os.write(fd, chunk) == MIB
@@ -172,7 +178,7 @@ def case_random_operations():
     """A small fsx: reads, writes and truncations compared with a copy in memory."""
     rng, copy = random.Random(2), bytearray()
     with opened("file", os.O_CREAT | os.O_RDWR) as fd:
-        for _ in range(600):
+        for _ in range(many(600)):
             offset, length = rng.randrange(256 << 10), rng.randrange(40 << 10)
             action = rng.random()
             if action < 0.45:
@@ -262,12 +268,12 @@ def case_symbolic_links():
     assert (os.lstat("link").st_uid, os.stat("target").st_uid) == (12, 0)
 
 
-def case_readdir_5000():
+def case_readdir_many():
     os.mkdir("many")
-    names = {f"entry-{index:05}-{'x' * (index % 40)}" for index in range(5000)}
+    names = {f"entry-{index:05}-{'x' * (index % 40)}" for index in range(many(5000))}
     for name in names:
         os.close(os.open(f"many/{name}", os.O_CREAT | os.O_WRONLY))
-    assert set(os.listdir("many")) == names and len(os.listdir("many")) == 5000
+    assert set(os.listdir("many")) == names and len(os.listdir("many")) == many(5000)
     with os.scandir("many") as entries:
         for index, entry in enumerate(entries):
             assert entry.is_file(follow_symlinks=False)
@@ -698,7 +704,7 @@ def case_unlink_open():
 
 
 def case_open_files():
-    fds = [os.open(f"file-{index}", os.O_CREAT | os.O_RDWR) for index in range(500)]
+    fds = [os.open(f"file-{index}", os.O_CREAT | os.O_RDWR) for index in range(many(500))]
     for index, fd in enumerate(fds):
         os.write(fd, str(index).encode())
     for index, fd in enumerate(fds):
@@ -752,14 +758,14 @@ def case_parallel():
             os.mkdir(f"worker-{number}")
             os.chdir(f"worker-{number}")
             data = pattern(70_000, number)
-            for index in range(60):
+            for index in range(many(60)):
                 put(f"{index}.part", data)
                 os.rename(f"{index}.part", str(index))
                 assert get(str(index)) == data
                 os.stat("..")
                 if index % 2:
                     os.unlink(str(index))
-            assert sorted(map(int, os.listdir("."))) == list(range(0, 60, 2))
+            assert sorted(map(int, os.listdir("."))) == list(range(0, many(60), 2))
         return work
     wait_for(*(in_child(worker(number)) for number in range(2 * os.cpu_count())))
 
@@ -788,8 +794,12 @@ def on_alarm(*_):
 
 
 def main():
+    global FEW
     folder, skips = sys.argv[1], {}
     for argument in sys.argv[2:]:
+        if argument == "--few":
+            FEW = True
+            continue
         name, _, reason = argument.removeprefix("--skip=").partition("=")
         skips[name] = reason
     signal.signal(signal.SIGALRM, on_alarm)

@@ -138,7 +138,7 @@ case $(uname -r) in
 esac
 
 if [ "$VM_BOOT" = 1 ]; then
-    cases /tmp/control "${skip[@]}"
+    cases /tmp/control --few "${skip[@]}"
     rm -rf /tmp/control
     check host_file host_file
     check all_queues all_queues
@@ -158,6 +158,6 @@ fi
 
 check after_reset after_reset
 check list_for_host list_for_host
-cases "$VM_MOUNT/after-reset" "${share_skip[@]}"
+cases "$VM_MOUNT/after-reset" --few "${share_skip[@]}"
 rm -rf "$VM_MOUNT/after-reset"
 exit $failed
