@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "histogram.h"
 #include "mix.h"
 #include "share.h"
 
@@ -52,7 +53,8 @@ struct floor {
     int client_cpu; /* -1: nobody kicks */
     int epoll_fd, kick_fd, call_fd;
     atomic_bool ended;
-    double client_us; /* CPU time that the client has had */
+    double client_us;         /* CPU time that the client has had */
+    struct histogram latency; /* of operations that it has waited for */
     uint64_t block, n_blocks;
     uint64_t n; /* operations so far */
     uint64_t random;
@@ -416,7 +418,15 @@ static int run_waked(struct floor *floor, const struct work *work)
 
 static int run_one(struct floor *floor, const struct work *work)
 {
-    return floor->client_cpu < 0 ? work->run(floor) : run_waked(floor, work);
+    uint64_t start;
+    int r;
+
+    if (floor->client_cpu < 0)
+        return work->run(floor);
+    start = clock_ns(CLOCK_MONOTONIC);
+    r = run_waked(floor, work);
+    histogram_add(&floor->latency, clock_ns(CLOCK_MONOTONIC) - start);
+    return r;
 }
 
 static int run_for(struct floor *floor, const struct work *work, double seconds,
@@ -464,6 +474,7 @@ static int measure(struct floor *floor, const struct work *work, double seconds)
     if (r < 0)
         return r;
     r = run_for(floor, work, seconds / 8, &warm_up);
+    floor->latency = (struct histogram){0};
     start = clock_ns(CLOCK_MONOTONIC);
     cpu = cpu_us(CLOCK_THREAD_CPUTIME_ID);
     if (r == 0)
@@ -475,10 +486,13 @@ static int measure(struct floor *floor, const struct work *work, double seconds)
     if (r < 0)
         return r;
     printf("{\"workload\": \"%s\", \"depth\": %u, \"ops\": %llu, \"rate\": %.3f, "
-           "\"daemon_cpu_us\": %.4f, \"client_cpu_us\": %.4f, \"other_cpu_share\": %.3f}\n",
+           "\"daemon_cpu_us\": %.4f, \"client_cpu_us\": %.4f, \"other_cpu_share\": %.3f",
            work->name, floor->depth, (unsigned long long)units, (double)units * 1e9 / (double)start,
            cpu / (double)units, floor->client_us / (double)(warm_up + units),
            floor->client_cpu < 0 ? 1 - cpu * 1e3 / (double)start : 0.0);
+    if (floor->client_cpu >= 0)
+        printf(", \"p99_us\": %.3f", (double)histogram_percentile(&floor->latency, 99) / 1e3);
+    printf("}\n");
     return 0;
 }
 
