@@ -323,7 +323,7 @@ static bool watch_leader(struct queue *queue, bool all_may_wait)
         return true;
     atomic_store(&queue->thread_wanted, false);
     if (queue->leader && stuck && !queue->role_kept && !all_may_wait &&
-        steps == atomic_load(&queue->steps))
+        !atomic_load(&queue->asleep) && steps == atomic_load(&queue->steps))
         depose(queue);
     if (!queue->leader)
         add_thread(queue);

@@ -75,6 +75,8 @@ struct worker {
     enum worker_state state; /* pop_lock */
     bool is_stuck;           /* pop_lock: the server was told so */
     bool owes;               /* its own: the notification of its last chain was put off */
+    bool unsettled;          /* its own: it has run a request since it settled all */
+    bool overdue;            /* its own: and so far it could not settle any of it */
     struct fuse_thread *fuse;
     struct virtq_slot slot;
 

@@ -184,10 +184,11 @@ static bool let_gather(struct queue *queue)
 }
 
 /*
- * Waits for work as the leader. Called and left with pop_lock held, which is dropped while
- * sleeping. Returns when the ring may have something, or the queue stops.
+ * Waits for work as the leader, so many milliseconds at most (-1: no limit). Called and left with
+ * pop_lock held, which is dropped while sleeping. Returns true when the ring may have something,
+ * false when the time is over or the queue stops.
  */
-static void wait_for_work(struct queue *queue)
+static bool wait_for_work(struct queue *queue, int timeout_ms)
 {
     pthread_mutex_lock(&queue->push_lock);
     queue_announce(queue);
@@ -197,15 +198,16 @@ static void wait_for_work(struct queue *queue)
     if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
         if (atomic_load(&queue->pop_wanted))
             queue_let_in(queue);
-        return;
+        return true;
     }
 
-    bool kicked = sleep_as_leader(queue, -1);
+    bool kicked = sleep_as_leader(queue, timeout_ms);
     struct timespec woken_before = queue->woken;
     clock_gettime(CLOCK_MONOTONIC, &queue->woken);
     queue->busy = queue_ns_between(&woken_before, &queue->woken) < BUSY_NS;
     if (kicked)
         queue->kicked = true;
+    return kicked;
 }
 
 /*
@@ -240,6 +242,32 @@ static void got_on(struct worker *worker)
     worker->is_stuck = false;
 }
 
+static bool has_to_settle(const struct worker *worker)
+{
+    return worker->unsettled && fuse_thread_owes(worker->fuse);
+}
+
+/*
+ * Before this thread waits for work: releases what requests have given up; all: and what was put
+ * off. pop_lock is held, and let go of meanwhile: if it takes long, another thread of the pool
+ * becomes the leader.
+ */
+static void settle_first(struct worker *worker, bool all)
+{
+    struct queue *queue = worker->queue;
+
+    pthread_mutex_unlock(&queue->pop_lock);
+    announce(queue);
+    worker->owes = false;
+    worker->unsettled = false;
+    worker->overdue = false;
+    fuse_thread_settle(worker->fuse, all);
+    queue_lock_pop(queue);
+    if (queue->leader == worker)
+        queue_step(queue);
+    got_on(worker);
+}
+
 /*
  * Becomes leader and takes a chain. Returns 1 with a chain, 0 when the queue stops or has no use
  * for this thread, or a negative errno when the ring is broken.
@@ -253,12 +281,18 @@ static int take_chain(struct worker *worker)
     got_on(worker);
     while (!queue->stopping) {
         if (queue->leader && queue->leader != worker) {
+            if (has_to_settle(worker) || fuse_thread_puts_off(worker->fuse)) {
+                settle_first(worker, true);
+                continue;
+            }
             if (wait_for_role(queue))
                 continue;
             break;
         }
-        if (!queue->leader)
-            queue_step(queue); /* what the last leader was stuck in is not this one's */
+        if (!queue->leader) {
+            queue_step(queue);        /* what the last leader was stuck in is not this one's */
+            worker->unsettled = true; /* but it may have had to settle */
+        }
         queue->leader = worker;
         rc = queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
         if (guestfault_taken()) {
@@ -267,8 +301,15 @@ static int take_chain(struct worker *worker)
         }
         if (rc)
             break;
-        wait_for_work(queue);
+        if (has_to_settle(worker)) {
+            settle_first(worker, false);
+            continue;
+        }
+        bool puts_off = fuse_thread_puts_off(worker->fuse);
+        bool came = wait_for_work(queue, puts_off ? FUSE_PUT_OFF_MS : -1);
         worker->owes = false;
+        if (puts_off && !came)
+            settle_first(worker, true);
     }
     if (rc > 0) {
         queue_step(queue);
@@ -302,11 +343,16 @@ static void give_back(struct worker *worker, size_t length)
     pthread_mutex_lock(&queue->push_lock);
     if (!is_broken(queue)) {
         virtq_push(&queue->virtq, worker->slot.head, (uint32_t)length);
-        if (queue->unannounced++ == 0)
+        if (queue->unannounced++ == 0) {
             clock_gettime(CLOCK_MONOTONIC, &queue->unannounced_since);
-        else if (queue_batch_is_full(queue->unannounced, queue_ns_since(&queue->unannounced_since),
-                                     virtq_behind(&queue->virtq, &worker->slot)))
+            /* Others have announced the last ones, and may go on doing so. */
+            if (worker->overdue && fuse_thread_owes(worker->fuse))
+                queue_announce(queue);
+        } else if (queue_batch_is_full(queue->unannounced,
+                                       queue_ns_since(&queue->unannounced_since),
+                                       virtq_behind(&queue->virtq, &worker->slot))) {
             queue_announce(queue);
+        }
         worker->owes = queue->unannounced != 0;
     }
     struct memmap *held = release_memory(worker);
@@ -347,6 +393,15 @@ static void leave_in_ring(struct worker *worker)
     poll(&wake, 1, RESTART_PAUSE_MS);
 }
 
+/* Between two requests: releases what has to be, unless some reply would wait for it. */
+static void settle(struct worker *worker)
+{
+    worker->unsettled = true;
+    worker->overdue = worker->owes;
+    if (!worker->owes && (fuse_thread_owes(worker->fuse) || fuse_thread_puts_off(worker->fuse)))
+        fuse_thread_settle(worker->fuse, false);
+}
+
 static void serve(struct worker *worker)
 {
     struct queue *queue = worker->queue;
@@ -372,6 +427,7 @@ static void serve(struct worker *worker)
             give_back(worker, length);
         if (guestfault_taken())
             queue_break(queue, "its ring was taken away");
+        settle(worker);
         if (is_broken(queue))
             return;
     }

@@ -151,8 +151,10 @@ static int run(struct fuse_req *req, const struct opcode_row *row)
         return error;
     if (!host_cred_is_own(&req->thread->cred))
         settle_ids(req, row);
-    if (row->flags & F_MAY_BLOCK)
+    if (row->flags & F_MAY_BLOCK) {
         call_hook(req->thread, req->thread->hooks.may_wait);
+        handle_close_late(req->thread, true);
+    }
     return row->handler(req);
 }
 
@@ -172,7 +174,7 @@ static int run_inside(struct fuse_req *req, const struct opcode_row *row)
     epoch_enter(req->server->epochs, thread->epoch);
     int error = run(req, row);
     close_temporaries(thread);
-    epoch_leave(req->server->epochs, thread->epoch);
+    epoch_exit(thread->epoch);
     return error;
 }
 
@@ -186,7 +188,7 @@ static int reach_window(struct fuse_thread *thread, struct fuse_chain *chain)
     if (chain->in_window) {
         epoch_enter(thread->server->epochs, thread->epoch);
         error = dax_reach(thread, chain);
-        epoch_leave(thread->server->epochs, thread->epoch);
+        epoch_exit(thread->epoch);
     }
     return chain->unreachable ? -EFAULT : error;
 }
@@ -239,9 +241,29 @@ static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
 
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
+    thread->requests++;
     size_t length = run_chain(thread, chain);
     dax_leave(thread);
     return length;
+}
+
+bool fuse_thread_owes(const struct fuse_thread *thread)
+{
+    return epoch_owes(thread->server->epochs);
+}
+
+bool fuse_thread_puts_off(const struct fuse_thread *thread)
+{
+    return thread->late.count != 0;
+}
+
+void fuse_thread_settle(struct fuse_thread *thread, bool all)
+{
+    /* If it takes long, that is no reason for others to keep away from the last request's mount. */
+    atomic_store_explicit(&thread->mount, NOWHERE, memory_order_relaxed);
+    handle_close_late(thread, all);
+    if (epoch_owes(thread->server->epochs))
+        epoch_reclaim(thread->server->epochs);
 }
 
 int req_step_out(struct fuse_req *req, int *const fds[], unsigned count)
@@ -261,8 +283,11 @@ int req_step_out(struct fuse_req *req, int *const fds[], unsigned count)
         thread_close_later(thread, own[i]);
     }
     req->inode = NULL;
-    epoch_leave(req->server->epochs, thread->epoch);
+    epoch_exit(thread->epoch);
     call_hook(thread, thread->hooks.may_block);
+    handle_close_late(thread, true);
+    if (epoch_owes(req->server->epochs))
+        epoch_reclaim(req->server->epochs);
     return 0;
 }
 

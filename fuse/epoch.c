@@ -18,7 +18,7 @@ struct retired {
 
 struct epochs {
     _Alignas(64) _Atomic uint64_t now; /* starts at 1: 0 in a slot means outside */
-    atomic_uint pending;               /* retired and not released; read by every leave */
+    atomic_uint pending;               /* retired and not released; read after every request */
 
     pthread_mutex_t lock; /* guards the ring; a leaf: nothing is called under it */
     struct retired *ring; /* in the order of retirement, so stamps never fall */
@@ -92,7 +92,8 @@ void epoch_slot_put(struct epoch_slot *slot)
 
 void epoch_enter(struct epochs *epochs, struct epoch_slot *slot)
 {
-    atomic_store(&slot->inside, atomic_load(&epochs->now));
+    uint64_t now = atomic_load_explicit(&epochs->now, memory_order_acquire);
+    atomic_store_explicit(&slot->inside, now, memory_order_release);
     /* Everything looked up from here on is looked up after the announcement is visible. */
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -149,7 +150,7 @@ static void use_nothing(struct epoch_slot *slot)
     }
 }
 
-void epoch_leave(struct epochs *epochs, struct epoch_slot *slot)
+void epoch_exit(struct epoch_slot *slot)
 {
     use_nothing(slot);
     atomic_store_explicit(&slot->inside, 0, memory_order_release);
@@ -159,7 +160,17 @@ void epoch_leave(struct epochs *epochs, struct epoch_slot *slot)
      * of anybody looking.
      */
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&epochs->pending, memory_order_relaxed))
+}
+
+bool epoch_owes(const struct epochs *epochs)
+{
+    return atomic_load_explicit(&epochs->pending, memory_order_relaxed) != 0;
+}
+
+void epoch_leave(struct epochs *epochs, struct epoch_slot *slot)
+{
+    epoch_exit(slot);
+    if (epoch_owes(epochs))
         epoch_reclaim(epochs);
 }
 

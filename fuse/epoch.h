@@ -56,6 +56,15 @@ static inline uint32_t epoch_slot_number(const struct epoch_slot *slot)
 
 void epoch_enter(struct epochs *epochs, struct epoch_slot *slot);
 
+/*
+ * Leaves. Somebody has to look afterwards what may be released by now: who leaves, or who gave
+ * something up, whoever of them is the later.
+ */
+void epoch_exit(struct epoch_slot *slot);
+
+/* Whether something is retired that nobody has begun to release. */
+bool epoch_owes(const struct epochs *epochs);
+
 /* Leaves, and releases what may be released by now. */
 void epoch_leave(struct epochs *epochs, struct epoch_slot *slot);
 
@@ -80,7 +89,7 @@ bool epoch_is_written(struct epochs *epochs, uint64_t nodeid);
  */
 void epoch_retire(struct epochs *epochs, epoch_release *release, void *context, uint64_t argument);
 
-/* Releases what may be released. Called by epoch_leave() when something is retired. */
+/* Releases what may be released, which may take long: it closes files. */
 void epoch_reclaim(struct epochs *epochs);
 
 #endif

@@ -22,7 +22,7 @@
 #define FD_LOT             16
 #define FD_PURSE_MAX       (2 * FD_LOT)
 
-/* As many as may be open beyond the limit for the length of a request. */
+/* As many as may be open beyond the limit until the threads have settled. */
 #define FD_BUDGET_LENT_MAX 256
 
 struct fd_purse {

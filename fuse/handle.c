@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -14,7 +15,11 @@
 
 /* In a place of idle: the janitor has not been by since it was filled. */
 #define IDLE_FRESH          (UINT32_C(1) << 31)
-_Static_assert(HANDLE_SLOTS <= IDLE_FRESH, "a handle's index must leave the bit free");
+/* The same: it is a late one, for no OPEN. */
+#define IDLE_LATE           (UINT32_C(1) << 30)
+#define IDLE_INDEX          (~(IDLE_FRESH | IDLE_LATE))
+#define IDLE_IN_LINE        (64 / sizeof(uint32_t))
+_Static_assert(HANDLE_SLOTS <= IDLE_LATE, "a handle's index must leave the bits free");
 
 /* A file that the host was asked to open so many looks of the janitor ago does not become idle. */
 #define IDLE_RESTS_MAX 2
@@ -28,8 +33,9 @@ struct handle_table {
     struct handle *slab;
     _Atomic uint32_t *idle;
     uint32_t idle_mask;
-    _Atomic uint32_t high;  /* slots below it were used at some time */
-    _Atomic uint32_t rests; /* looks of the janitor */
+    uint32_t idle_line_bits; /* so many lines as are the power of two of this */
+    _Atomic uint32_t high;   /* slots below it were used at some time */
+    _Atomic uint32_t rests;  /* looks of the janitor */
 
     _Alignas(64) pthread_mutex_t lock; /* guards free list and high */
     uint32_t free;                     /* first of the free list; index 0 ends it */
@@ -52,12 +58,16 @@ int handle_table_new(struct fuse_server *server, struct handle_table **ret_table
            idle * 2 <= (uint32_t)server->budget.limit / HANDLES_IDLE_SHARE)
         idle *= 2;
     table->idle_mask = idle - 1;
-    table->idle = calloc(idle, sizeof(*table->idle));
+    while (idle >> table->idle_line_bits > IDLE_IN_LINE)
+        table->idle_line_bits++;
+    size_t size = (IDLE_IN_LINE * sizeof(*table->idle)) << table->idle_line_bits;
+    table->idle = aligned_alloc(64, size);
     table->slab = arena_take(server->arena, handles_arena_size());
     if (!table->idle || !table->slab) {
         handle_table_free(table);
         return -ENOMEM;
     }
+    memset(table->idle, 0, size);
     *ret_table = table;
     return 0;
 }
@@ -118,12 +128,17 @@ static void slot_give(struct handle_table *table, struct handle_spares *spares, 
     spares->slots[spares->count++] = index;
 }
 
-/* Nobody uses the handle any more. */
+/* Nobody uses the handle any more, whose descriptor is closed or somebody else's. */
+static void slot_vacate(struct handle_table *table, struct handle *handle, struct fd_purse *purse)
+{
+    fd_budget_give(&table->server->budget, purse);
+    pthread_mutex_destroy(&handle->position_lock);
+}
+
 static void handle_close(struct handle_table *table, struct handle *handle, struct fd_purse *purse)
 {
     close(handle->fd);
-    fd_budget_give(&table->server->budget, purse);
-    pthread_mutex_destroy(&handle->position_lock);
+    slot_vacate(table, handle, purse);
 }
 
 /* The same later and by whatever thread, as of epoch_release. */
@@ -243,20 +258,24 @@ static void close_own(struct handle_table *table, uint32_t index, struct fuse_th
     slot_give(table, &thread->spare_handles, index);
 }
 
+/* Neighbours may be files of other queues: they are in different cache lines. */
 static _Atomic uint32_t *idle_place(const struct handle_table *table, uint64_t nodeid)
 {
-    return &table->idle[(uint32_t)nodeid & table->idle_mask];
+    uint32_t index = (uint32_t)nodeid & table->idle_mask;
+    uint32_t line = index & ((1u << table->idle_line_bits) - 1);
+    return &table->idle[line * IDLE_IN_LINE + (index >> table->idle_line_bits)];
 }
 
-/* Takes the idle handle of a node out of its place, so that it is the caller's. Returns NULL if
- * there is none.
+/* Takes the handle of a node out of its place, so that it is the caller's, if these bits of it are
+ * as wanted. Returns NULL if there is none.
  */
-static struct handle *take_idle(struct handle_table *table, uint64_t nodeid)
+static struct handle *take_idle(struct handle_table *table, uint64_t nodeid, uint32_t bits,
+                                uint32_t wanted)
 {
     _Atomic uint32_t *place = idle_place(table, nodeid);
     uint32_t word = atomic_load(place);
-    while (word) {
-        uint32_t index = word & ~IDLE_FRESH;
+    while (word && (word & bits) == wanted) {
+        uint32_t index = word & IDLE_INDEX;
         struct handle *handle = &table->slab[index];
         if (atomic_load_explicit(&handle->nodeid, memory_order_relaxed) != nodeid)
             return NULL;
@@ -270,20 +289,23 @@ static struct handle *take_idle(struct handle_table *table, uint64_t nodeid)
     return NULL;
 }
 
-/* Puts a handle that only the caller has into its place; one that is there gives way. */
-static void put_idle(struct fuse_thread *thread, struct handle *handle)
+/* Puts a handle that only the caller has into its place, with that bit more; one that is there
+ * gives way.
+ */
+static void put_idle(struct fuse_thread *thread, struct handle *handle, uint32_t bit)
 {
     struct handle_table *table = thread->server->handles;
     uint32_t index = (uint32_t)(handle - table->slab);
-    uint32_t before = atomic_exchange(idle_place(table, handle->nodeid), index | IDLE_FRESH);
+    uint64_t nodeid = atomic_load_explicit(&handle->nodeid, memory_order_relaxed);
+    uint32_t before = atomic_exchange(idle_place(table, nodeid), index | bit | IDLE_FRESH);
     if (before)
-        close_own(table, before & ~IDLE_FRESH, thread);
+        close_own(table, before & IDLE_INDEX, thread);
     janitor_wake(table->server->janitor);
 }
 
 int handle_open_idle(struct fuse_thread *thread, uint64_t nodeid, uint64_t *ret_fh)
 {
-    struct handle *handle = take_idle(thread->server->handles, nodeid);
+    struct handle *handle = take_idle(thread->server->handles, nodeid, IDLE_LATE, 0);
     if (!handle)
         return -ENOENT;
     *ret_fh = publish(thread, handle);
@@ -292,9 +314,28 @@ int handle_open_idle(struct fuse_thread *thread, uint64_t nodeid, uint64_t *ret_
 
 void handle_drop_idle(struct handle_table *table, uint64_t nodeid)
 {
-    struct handle *handle = take_idle(table, nodeid);
+    struct handle *handle = take_idle(table, nodeid, 0, 0);
     if (handle)
         close_own(table, (uint32_t)(handle - table->slab), NULL);
+}
+
+bool handle_has_idle(const struct handle_table *table, uint64_t nodeid)
+{
+    uint32_t word = atomic_load(idle_place(table, nodeid));
+    const struct handle *handle = &table->slab[word & IDLE_INDEX];
+    return word && atomic_load_explicit(&handle->nodeid, memory_order_relaxed) == nodeid;
+}
+
+int handle_take_idle(struct fuse_thread *thread, uint64_t nodeid)
+{
+    struct handle_table *table = thread->server->handles;
+    struct handle *handle = take_idle(table, nodeid, 0, 0);
+    if (!handle)
+        return -1;
+    int fd = handle->fd;
+    slot_vacate(table, handle, &thread->purse);
+    slot_give(table, &thread->spare_handles, (uint32_t)(handle - table->slab));
+    return fd;
 }
 
 unsigned handle_rest(struct handle_table *table)
@@ -311,7 +352,7 @@ unsigned handle_rest(struct handle_table *table)
         if (fresh || changed)
             left++;
         else
-            close_own(table, word, NULL);
+            close_own(table, word & IDLE_INDEX, NULL);
     }
     return left;
 }
@@ -324,7 +365,7 @@ unsigned handle_close_idle(struct handle_table *table, unsigned at_most)
         if (word)
             word = atomic_exchange(&table->idle[i], 0);
         if (word) {
-            close_own(table, word & ~IDLE_FRESH, NULL);
+            close_own(table, word & IDLE_INDEX, NULL);
             closed++;
         }
     }
@@ -339,12 +380,46 @@ static bool is_reusable(const struct handle_table *table, const struct handle *h
            rests - handle->born < IDLE_RESTS_MAX;
 }
 
+/* Takes the oldest late file off the thread's list, and closes it if it is still so. */
+static void close_oldest(struct fuse_thread *thread)
+{
+    struct handle_table *table = thread->server->handles;
+    struct handle_late *late = &thread->late;
+    uint64_t nodeid = late->nodeids[late->first];
+    late->first = (late->first + 1) % HANDLES_LATE_MAX;
+    late->count--;
+    struct handle *handle = take_idle(table, nodeid, IDLE_LATE, IDLE_LATE);
+    if (handle)
+        close_own(table, (uint32_t)(handle - table->slab), thread);
+}
+
+void handle_close_late(struct fuse_thread *thread, bool all)
+{
+    struct handle_late *late = &thread->late;
+    while (late->count && (all || thread->requests - late->at[late->first] >= HANDLE_LATE_REQUESTS))
+        close_oldest(thread);
+}
+
+static void put_late(struct fuse_thread *thread, struct handle *handle)
+{
+    struct handle_late *late = &thread->late;
+    if (late->count == HANDLES_LATE_MAX)
+        close_oldest(thread);
+    uint32_t last = (late->first + late->count++) % HANDLES_LATE_MAX;
+    late->nodeids[last] = atomic_load_explicit(&handle->nodeid, memory_order_relaxed);
+    late->at[last] = thread->requests;
+    put_idle(thread, handle, IDLE_LATE);
+}
+
+/* How the descriptor of a file that the guest closes may stay. */
+enum stay { STAYS_NOT, STAYS_IDLE, STAYS_LATE };
+
 /*
  * Takes an open handle from the guest; of several threads that try, one does. thread: the caller's,
- * which has no more use for it itself; NULL: nobody knows. idle: its descriptor may stay.
+ * which has no more use for it itself; NULL: nobody knows. stays: how its descriptor may.
  */
 static int release(struct handle_table *table, struct handle *handle, uint32_t generation,
-                   struct fuse_thread *thread, bool idle)
+                   struct fuse_thread *thread, enum stay stays)
 {
     struct epochs *epochs = table->server->epochs;
     uint32_t index = (uint32_t)(handle - table->slab);
@@ -354,8 +429,10 @@ static int release(struct handle_table *table, struct handle *handle, uint32_t g
     bool mine = own && atomic_load(&handle->user) == epoch_slot_number(own);
     if (!mine && epoch_is_used(epochs, index, own))
         epoch_retire(epochs, close_retired, table, index);
-    else if (idle && is_reusable(table, handle))
-        put_idle(thread, handle);
+    else if (stays == STAYS_LATE)
+        put_late(thread, handle);
+    else if (stays == STAYS_IDLE && is_reusable(table, handle))
+        put_idle(thread, handle, 0);
     else
         close_own(table, index, thread);
     return 0;
@@ -365,19 +442,26 @@ int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t f
 {
     struct handle_table *table = thread->server->handles;
     struct handle *handle = find(table, kind, fh, nodeid);
-    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread, false) : -EBADF;
+    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread, STAYS_NOT) : -EBADF;
 }
 
 int handle_release_idle(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid)
 {
     struct handle_table *table = thread->server->handles;
     struct handle *handle = find(table, HANDLE_FILE, fh, nodeid);
-    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread, true) : -EBADF;
+    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread, STAYS_IDLE) : -EBADF;
+}
+
+int handle_release_late(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid)
+{
+    struct handle_table *table = thread->server->handles;
+    struct handle *handle = find(table, HANDLE_FILE, fh, nodeid);
+    return handle ? release(table, handle, (uint32_t)(fh >> 32), thread, STAYS_LATE) : -EBADF;
 }
 
 void handle_drop(struct handle_table *table, uint64_t fh)
 {
-    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL, false);
+    release(table, &table->slab[(uint32_t)fh], (uint32_t)(fh >> 32), NULL, STAYS_NOT);
 }
 
 void handle_release_all(struct handle_table *table)
@@ -387,7 +471,7 @@ void handle_release_all(struct handle_table *table)
         struct handle *handle = &table->slab[index];
         uint32_t generation = atomic_load_explicit(&handle->generation, memory_order_acquire);
         if (generation)
-            release(table, handle, generation, NULL, false);
+            release(table, handle, generation, NULL, STAYS_NOT);
     }
     handle_close_idle(table, UINT_MAX);
 }

@@ -16,6 +16,11 @@
  * inode's index leads to. The janitor closes what was not opened again for a while; and what is
  * opened again and again is opened anew on the host after as long, where it may be deleted by now.
  *
+ * A new file is closed late: when the thread that has served its RELEASE has nothing else to do,
+ * and after HANDLE_LATE_REQUESTS more requests or HANDLES_LATE_MAX more such files at the latest.
+ * Until then it has the same place, for UNLINK, which needs a descriptor of what it removes: many
+ * files live for a moment.
+ *
  * Owner: the table (in the arena). Lifetime: OPEN / CREATE / OPENDIR to RELEASE(DIR).
  */
 #ifndef VIOFS_HANDLE_H
@@ -31,18 +36,22 @@
 
 struct handle_table;
 
-#define HANDLES_MAX        (1u << 20) /* open at a time: no descriptor budget is larger */
+#define HANDLES_MAX          (1u << 20) /* open at a time: no descriptor budget is larger */
 
 /* Free slots that a thread moves at a time, and may keep. */
-#define HANDLE_LOT         16u
-#define HANDLE_SPARES_MAX  (2 * HANDLE_LOT)
+#define HANDLE_LOT           16u
+#define HANDLE_SPARES_MAX    (2 * HANDLE_LOT)
 
 /* For all that may be open and all that threads may keep; slot 0 is never used. */
-#define HANDLE_SLOTS       (1 + HANDLES_MAX + FUSE_THREADS_MAX * HANDLE_SPARES_MAX)
+#define HANDLE_SLOTS         (1 + HANDLES_MAX + FUSE_THREADS_MAX * HANDLE_SPARES_MAX)
 
 /* Idle ones: at most so many, and of the descriptor budget at most the share; but one. */
-#define HANDLES_IDLE_MAX   4096u
-#define HANDLES_IDLE_SHARE 16
+#define HANDLES_IDLE_MAX     4096u
+#define HANDLES_IDLE_SHARE   16
+
+/* Late ones of a thread, and how many more requests it may run until it closes one. */
+#define HANDLES_LATE_MAX     64u
+#define HANDLE_LATE_REQUESTS 128u
 
 enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
 
@@ -53,7 +62,8 @@ struct handle {
     uint32_t next; /* free list */
     int32_t fd;
     _Atomic uint64_t nodeid;
-    uint32_t flags;           /* open(2) flags that the descriptor has; O_DIRECT: see host_io.h */
+    uint32_t flags;           /* open(2) flags that the descriptor has; O_CREAT: CREATE made the
+                               * file with it; O_DIRECT: see host_io.h */
     _Atomic uint16_t kind;    /* enum handle_kind */
     atomic_bool always_waits; /* its file system has no RWF_NOWAIT */
     uint32_t born;            /* looks of the janitor before the host opened it */
@@ -68,6 +78,13 @@ struct handle {
 struct handle_spares {
     uint32_t count;
     uint32_t slots[HANDLE_SPARES_MAX];
+};
+
+/* Nodes whose files a thread has to close late, in that order. Only that thread touches it. */
+struct handle_late {
+    uint32_t first, count;
+    uint32_t at[HANDLES_LATE_MAX]; /* the thread's number of requests then */
+    uint64_t nodeids[HANDLES_LATE_MAX];
 };
 
 /* What the table takes of the arena. */
@@ -105,21 +122,36 @@ int handle_release(struct fuse_thread *thread, enum handle_kind kind, uint64_t f
  */
 int handle_release_idle(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid);
 
+/* The same for one that CREATE opened, whatever for: it is closed late. No OPEN gets it again. */
+int handle_release_late(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid);
+
 /* Opens that node's idle file again, for the guest. Returns 0, or -ENOENT when there is none. */
 int handle_open_idle(struct fuse_thread *thread, uint64_t nodeid, uint64_t *ret_fh);
 
-/* Closes that node's idle file, if there is one: the guest knows the node no longer. */
+/* Closes that node's idle or late file, if there is one: the guest knows the node no longer. */
 void handle_drop_idle(struct handle_table *table, uint64_t nodeid);
+
+/* Whether that node has an idle or late file: what another thread may change at any moment. */
+bool handle_has_idle(const struct handle_table *table, uint64_t nodeid);
+
+/*
+ * Takes the descriptor of that node's idle or late file, which becomes the caller's and no longer
+ * counts in the budget. Returns it, or -1 when there is none.
+ */
+int handle_take_idle(struct fuse_thread *thread, uint64_t nodeid);
+
+/* Closes the thread's late files; not all: those whose time is over. */
+void handle_close_late(struct fuse_thread *thread, bool all);
 
 /*
  * Closes the idle files that are so for one or two calls of this. Returns how many are left. The
- * janitor.
+ * janitor. Late files as well, of threads that are stuck.
  */
 unsigned handle_rest(struct handle_table *table);
 
 /*
- * Closes idle files, so many at most, for the sake of their descriptors. Returns how many. 0: there
- * is none, but for one each that other threads are just closing.
+ * Closes idle and late files, so many at most, for the sake of their descriptors. Returns how many.
+ * 0: there is none, but for one each that other threads are just closing.
  */
 unsigned handle_close_idle(struct handle_table *table, unsigned at_most);
 

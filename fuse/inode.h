@@ -42,7 +42,8 @@ struct inode {
     uint64_t ino;
     uint64_t dev;
     uint64_t birth;              /* time of birth in ns, 0 where the file system has none */
-    _Atomic int32_t fd;          /* O_PATH descriptor, cached or pinned; -1: none now */
+    _Atomic int32_t fd;          /* O_PATH descriptor, cached or pinned; -1: none now. Of a file
+                                  * that was removed: maybe as CREATE or OPEN has opened it */
     _Atomic uint32_t cache_slot; /* in the descriptor cache; set under that cache's lock */
     uint16_t type;               /* S_IFMT part of the mode: it never changes */
     atomic_bool hot;             /* used since the cache's hand last came by */
@@ -111,7 +112,7 @@ int inode_lookup_special(struct fuse_thread *thread, struct inode *parent, const
 
 /*
  * For what is about to lose its name: the inode by which the guest knows what it calls name in
- * parent, with one lookup counted, and an O_PATH descriptor of it as inode_fd() gives it, or -1 if
+ * parent, with one lookup counted, and a descriptor of it, good until the request ends, or -1 if
  * there is none to be had. Returns -ENOENT if the guest does not know it, or if it is a file with
  * other names left, or the errno of the host's open(2).
  */
@@ -149,9 +150,16 @@ void inode_forget_all(struct inode_table *table);
 /* How many inodes the guest knows, the root and those that linger included. */
 uint32_t inode_count(struct inode_table *table);
 
+/* Whether the inode has a descriptor at this moment. */
+static inline bool inode_has_fd(const struct inode *inode)
+{
+    return atomic_load(&inode->fd) >= 0;
+}
+
 /*
- * An O_PATH descriptor of the inode. It belongs to the table (or to the request) and is good until
- * the request ends; never close it. Returns 0 or a negative errno.
+ * A descriptor of the inode, for what an O_PATH descriptor is good for. It belongs to the table (or
+ * to the request) and is good until the request ends; never close it. Returns 0 or a negative
+ * errno.
  *
  * A file that the host deleted is -ESTALE: Linux then looks the path up again, and its program gets
  * what is there now, or ENOENT. A directory that is deleted is -ENOENT from the second time on:
@@ -183,8 +191,8 @@ int inode_budget_take(struct fuse_server *server, struct fd_purse *purse);
 bool inode_keep(struct inode_table *table, struct inode *inode);
 
 /*
- * The same for one that may have no descriptor yet: fd is any of the file, or an O_PATH descriptor
- * of the request's own (thread_close_later()), which the inode then takes over. It counts in the
+ * The same for one that may have no descriptor yet: fd is any of the file, or one of the
+ * request's own (thread_close_later()), which the inode then takes over. It counts in the
  * budget. Returns 0, -ENFILE, or the errno of the host.
  */
 int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd);

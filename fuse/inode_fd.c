@@ -297,9 +297,9 @@ unsigned inode_rest(struct inode_table *table)
         epoch_reclaim(table->server->epochs);
     } while (slot > 0);
     left += handle_rest(table->server->handles) + mounts_rest(table->mounts);
-    epoch_reclaim(table->server->epochs);
     inode_slots_rest(table);
     inode_shards_rest(table);
+    epoch_reclaim(table->server->epochs);
     return left;
 }
 

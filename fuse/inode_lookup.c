@@ -46,6 +46,9 @@ struct found {
     struct host_fh handle; /* length 0: none */
 };
 
+/* What an inode must be like that is looked for. */
+typedef bool inode_condition(const struct inode_table *table, struct inode *inode);
+
 /* Mixes the bits: consecutive inode numbers spread over shards and buckets. */
 static uint64_t identity_hash(uint32_t mount, uint64_t dev, uint64_t ino)
 {
@@ -182,14 +185,23 @@ void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, st
     }
 }
 
-static bool is_pinned(struct inode *inode)
+static bool is_pinned(const struct inode_table *table, struct inode *inode)
 {
+    (void)table;
     return atomic_load(&inode->fd) >= 0;
 }
 
-static bool is_in_use(struct inode *inode)
+static bool is_in_use(const struct inode_table *table, struct inode *inode)
 {
+    (void)table;
     return atomic_load(&inode->lookups) > 0;
+}
+
+/* The same as pinned, by a file that the guest has closed a moment ago. */
+static bool is_held(const struct inode_table *table, struct inode *inode)
+{
+    return is_pinned(table, inode) ||
+           handle_has_idle(table->server->handles, inode_id(table, inode));
 }
 
 /* Counts a lookup on an inode that has some already. */
@@ -217,8 +229,7 @@ static bool count_one_more(struct inode *inode)
  *   held only, under which those that are zero are given up: so nobody finds what is given up.
  */
 static struct inode *find_alike(struct inode_table *table, uint32_t mount,
-                                const struct statx *attributes,
-                                bool (*condition)(struct inode *inode))
+                                const struct statx *attributes, inode_condition *condition)
 {
     uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
     uint64_t birth = birth_of(attributes);
@@ -226,16 +237,17 @@ static struct inode *find_alike(struct inode_table *table, uint32_t mount,
     for (uint32_t i = chain_first(shard_of_hash(table, hash), hash); i; i = chain_next(table, i)) {
         struct inode *entry = &table->slab[i];
         if (entry->ino == ino && entry->dev == dev && entry->mount == mount &&
-            entry->birth == birth && condition(entry) && count_one_more(entry))
+            entry->birth == birth && condition(table, entry) && count_one_more(entry))
             return entry;
     }
     return NULL;
 }
 
 /* Whether it was looked for before; it is from now on. */
-static bool is_wanted_again(struct inode *inode)
+static bool is_wanted_again(const struct inode_table *table, struct inode *inode)
 {
-    return is_in_use(inode) && atomic_exchange_explicit(&inode->hot, true, memory_order_relaxed);
+    return is_in_use(table, inode) &&
+           atomic_exchange_explicit(&inode->hot, true, memory_order_relaxed);
 }
 
 /* The short way. NULL: take a longer one. */
@@ -539,8 +551,7 @@ int inode_lookup_special(struct fuse_thread *thread, struct inode *parent, const
 
 /* The same, without missing any. */
 static struct inode *find_alike_locked(struct inode_table *table, uint32_t mount,
-                                       const struct statx *attributes,
-                                       bool (*condition)(struct inode *inode))
+                                       const struct statx *attributes, inode_condition *condition)
 {
     struct inode_shard *shard =
         inode_shard_of(table, mount, dev_of(attributes), attributes->stx_ino);
@@ -552,8 +563,7 @@ static struct inode *find_alike_locked(struct inode_table *table, uint32_t mount
 
 /* The inode that the guest knows and that is about to lose its last name, or NULL. */
 static struct inode *find_last(struct inode_table *table, const struct inode *parent,
-                               const struct statx *attributes,
-                               bool (*condition)(struct inode *inode))
+                               const struct statx *attributes, inode_condition *condition)
 {
     uint32_t mount = parent->mount;
     if (!S_ISDIR(attributes->stx_mode) && attributes->stx_nlink > 1)
@@ -562,6 +572,18 @@ static struct inode *find_last(struct inode_table *table, const struct inode *pa
         return NULL;
     struct inode *inode = find_alike(table, mount, attributes, condition);
     return inode ? inode : find_alike_locked(table, mount, attributes, condition);
+}
+
+/* A descriptor of one that was found held, good until the request ends; -1: there is none. */
+static int fd_of_held(struct fuse_thread *thread, struct inode *inode)
+{
+    const struct inode_table *table = thread->server->inodes;
+    int fd = is_pinned(table, inode) ? -1 : handle_take_idle(thread, inode_id(table, inode));
+    if (fd >= 0)
+        thread_close_later(thread, fd);
+    else if (inode_fd(thread, inode, &fd) < 0)
+        fd = -1;
+    return fd;
 }
 
 int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const char *name,
@@ -575,32 +597,36 @@ int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const ch
     int error = inode_fd(thread, parent, &parent_fd);
     /* Attributes are all it takes to find one that has a descriptor; the last one tells which kind
      * is to be expected. */
-    if (!error && thread->removes_pinned) {
+    if (!error && thread->removes_held) {
         error = host_stat_name(parent_fd, name, &attributes);
         if (!error)
-            inode = find_last(table, parent, &attributes, is_pinned);
-        thread->removes_pinned = inode;
+            inode = find_last(table, parent, &attributes, is_held);
+        thread->removes_held = inode;
     }
-    if (!error && !inode) {
+    if (inode) {
+        *ret_inode = inode;
+        *ret_fd = fd_of_held(thread, inode);
+        return 0;
+    }
+    if (!error)
         error = host_open_path(parent_fd, name, &fd);
-        if (!error)
-            error = host_stat_fd(fd, &attributes);
-        if (!error)
-            inode = find_last(table, parent, &attributes, is_in_use);
-    }
+    if (!error)
+        error = host_stat_fd(fd, &attributes);
+    if (!error)
+        inode = find_last(table, parent, &attributes, is_in_use);
     if (error || !inode)
         return error ? error : -ENOENT;
 
     *ret_inode = inode;
     /* Without a time of birth its number may have been another file's: then the handle tells. */
-    if (fd < 0 || inode->birth == 0) {
+    if (inode->birth == 0) {
         if (inode_fd(thread, inode, ret_fd) < 0)
             *ret_fd = -1;
         return 0;
     }
     *ret_fd = steal_fd(&fd);
     if (!S_ISDIR(inode->type))
-        thread->removes_pinned = is_pinned(inode);
+        thread->removes_held = is_held(table, inode);
     /* Not for the cache: whoever removes the name makes it the inode's for good (inode_hold()). */
     thread_close_later(thread, *ret_fd);
     return 0;

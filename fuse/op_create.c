@@ -359,7 +359,7 @@ static int adopt_new(struct fuse_req *req, struct creation *creation)
         return error;
     if (opens_is_none(req, 0))
         return 0; /* the guest never says when it closes the file: so it has no handle */
-    int flags = op_open_flags(req->server, req->args.create.flags) & ~O_TRUNC;
+    int flags = (op_open_flags(req->server, req->args.create.flags) & ~O_TRUNC) | O_CREAT;
     error = handle_new(req->thread, HANDLE_FILE, creation->fd, (uint32_t)flags,
                        inode_id(req->server->inodes, creation->inode), &creation->fh);
     if (!error)

@@ -68,11 +68,11 @@ static int open_counted(struct fuse_req *req, struct inode *inode, enum handle_k
 }
 
 /*
- * Whether a descriptor that the guest has closed may serve its next OPEN of the file. Not where an
- * open means more than a descriptor: on file systems that ask a server then, for a daemon that
- * might be refused by now, where flock(2) locks or O_DIRECT may be left on it, and with DAX, where
- * the window opens files for itself. With --cache=never the guest wants the host to be asked each
- * time.
+ * Whether a descriptor that the guest has closed may stay, for its next OPEN or its UNLINK of the
+ * file (handle.h). Not where an open means more than a descriptor: on file systems that ask a
+ * server then, for a daemon that might be refused by now, where flock(2) locks or O_DIRECT may be
+ * left on it, and with DAX, where the window opens files for itself. With --cache=never the guest
+ * wants the host to be asked each time.
  */
 static bool may_be_idle(const struct fuse_req *req, const struct inode *inode)
 {
@@ -187,9 +187,12 @@ int op_release(struct fuse_req *req)
         host_cred_own(&req->thread->cred);
     locks_release(req->server->locks, handle, in->fh,
                   in->release_flags & FUSE_RELEASE_FLOCK_UNLOCK);
-    if (inode && may_be_idle(req, inode))
-        return handle_release_idle(req->thread, in->fh, req->header.nodeid);
-    return handle_release(req->thread, HANDLE_FILE, in->fh, req->header.nodeid);
+    if (!inode || !may_be_idle(req, inode))
+        return handle_release(req->thread, HANDLE_FILE, in->fh, req->header.nodeid);
+    bool is_new = __atomic_load_n(&handle->flags, __ATOMIC_RELAXED) & O_CREAT;
+    if (is_new && !inode_has_fd(inode))
+        return handle_release_late(req->thread, in->fh, req->header.nodeid);
+    return handle_release_idle(req->thread, in->fh, req->header.nodeid);
 }
 
 int op_releasedir(struct fuse_req *req)

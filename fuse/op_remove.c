@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "host_dir.h"
 #include "idtrans.h"
@@ -86,7 +87,9 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
     if (error)
         return error;
     struct victim replaced = {0};
-    if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
+    /* Which removes nothing. */
+    bool to_itself = req->inode == to_parent && strcmp(from, to) == 0;
+    if (!to_itself && !(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
         replaced = find_victim(req, to_parent, to);
     if (!(flags & RENAME_WHITEOUT) || owner_kept(req->server)) {
         error = host_rename(from_dirfd, from, to_dirfd, to, flags);

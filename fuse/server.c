@@ -230,6 +230,7 @@ void fuse_thread_free(struct fuse_thread *thread)
 {
     if (!thread)
         return;
+    fuse_thread_settle(thread, true);
     counters_leave(&thread->server->counters, &thread->counters);
     handle_spares_return(thread);
     inode_spares_leave(thread->server->inodes, &thread->spare_inodes);

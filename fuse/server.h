@@ -65,11 +65,13 @@ struct fuse_thread {
     unsigned window_pin_count;
     int temporary[THREAD_TEMPORARY_MAX]; /* descriptors to close when the request ends */
     unsigned temporary_count;
-    bool removes_pinned;    /* what was last unlinked had a descriptor: inode_lookup_last() */
+    bool removes_held;      /* what was last unlinked had a descriptor: inode_lookup_last() */
     _Atomic uint32_t mount; /* where the running request's inode is; NOWHERE: it has none */
     uint32_t stuck_in;      /* the mount that it is counted in; of fuse_thread_stuck() */
     struct fd_purse purse;
     struct handle_spares spare_handles;
+    struct handle_late late;
+    uint32_t requests; /* that it has begun, the last 2^32 */
     struct inode_spares spare_inodes;
     struct handle unopened; /* of a request whose directory or file has none (opens.h) */
 };

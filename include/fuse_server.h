@@ -109,9 +109,24 @@ void fuse_thread_free(struct fuse_thread *thread);
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
 
 /*
- * The thread's running request is stuck in the host. From now on other requests in the same file
- * system call the may_block hook before they begin, until is_stuck is false again, which the caller
- * says once the request has ended. Any thread; calls for one thread come one after the other.
+ * What requests have given up is to be released, such as the descriptors of files that are gone:
+ * that may take long, and no reply should wait for it. So the thread's owner calls
+ * fuse_thread_settle() when it has shown the driver the replies of what it has run, before it
+ * sleeps at the latest, if fuse_thread_owes() is true then.
+ *
+ * And what is better put off, such as closing what may be removed at once, if
+ * fuse_thread_puts_off(): all of it, when there was nothing to do for FUSE_PUT_OFF_MS.
+ */
+#define FUSE_PUT_OFF_MS 1
+bool fuse_thread_owes(const struct fuse_thread *thread);
+bool fuse_thread_puts_off(const struct fuse_thread *thread);
+void fuse_thread_settle(struct fuse_thread *thread, bool all);
+
+/*
+ * The thread's running request, or its settling, is stuck in the host. From now on other requests
+ * in the same file system call the may_block hook before they begin, until is_stuck is false again,
+ * which the caller says once the request has ended. Any thread; calls for one thread come one after
+ * the other.
  */
 void fuse_thread_stuck(struct fuse_thread *thread, bool is_stuck);
 

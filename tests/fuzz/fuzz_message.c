@@ -80,6 +80,24 @@ void fuse_thread_free(struct fuse_thread *thread)
     (void)thread;
 }
 
+bool fuse_thread_owes(const struct fuse_thread *thread)
+{
+    (void)thread;
+    return false;
+}
+
+bool fuse_thread_puts_off(const struct fuse_thread *thread)
+{
+    (void)thread;
+    return false;
+}
+
+void fuse_thread_settle(struct fuse_thread *thread, bool all)
+{
+    (void)thread;
+    (void)all;
+}
+
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     (void)thread;

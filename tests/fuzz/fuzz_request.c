@@ -148,6 +148,7 @@ static size_t run(const void *message, size_t size, char *reply, size_t room)
         .writable_count = room > out_cut ? 2 : !!room,
     };
     size_t used = fuse_server_run(thread, &chain);
+    fuse_thread_settle(thread, true);
 
     if (used > room || (used && used < sizeof(header)))
         __builtin_trap();

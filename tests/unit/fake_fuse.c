@@ -11,7 +11,7 @@
 #include "fuse_server.h"
 
 atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
-atomic_uint fake_in_window, fake_unreachable, fake_restarts, fake_bad_leaves;
+atomic_uint fake_in_window, fake_unreachable, fake_restarts, fake_bad_leaves, fake_settled;
 atomic_int fake_stuck;
 struct dax_mapper fake_mapper;
 char *fake_window;
@@ -21,6 +21,7 @@ static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 static bool is_released;
 static struct dax_mapping mapping_wanted;
 static atomic_bool has_run; /* since the last reset */
+static atomic_bool owed;
 
 #define DEFERRALS_MAX 64
 static struct fuse_deferral *deferrals[DEFERRALS_MAX];
@@ -29,6 +30,7 @@ static unsigned deferral_count;
 struct fuse_thread {
     struct fuse_thread_hooks hooks;
     bool is_stuck;
+    bool puts_off;
 };
 
 void fake_clear(void)
@@ -40,7 +42,9 @@ void fake_clear(void)
     fake_in_window = 0;
     fake_unreachable = 0;
     fake_restarts = 0;
+    fake_settled = 0;
     fake_bad_leaves = 0;
+    owed = false;
     has_run = false;
     pthread_mutex_lock(&lock);
     is_released = false;
@@ -86,6 +90,7 @@ int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *
 
 void fuse_thread_free(struct fuse_thread *thread)
 {
+    fuse_thread_settle(thread, true);
     fake_threads--;
     if (thread->is_stuck)
         fake_bad++;
@@ -231,6 +236,12 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
         break;
     case FAKE_DEFER:
         return defer(thread, chain);
+    case FAKE_OWE:
+        owed = true;
+        break;
+    case FAKE_PUT_OFF:
+        thread->puts_off = true;
+        break;
     default:
         return 0;
     }
@@ -249,6 +260,29 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     fake_restarts += length == FUSE_SERVER_RESTART;
     fake_inside--;
     return length;
+}
+
+bool fuse_thread_owes(const struct fuse_thread *thread)
+{
+    (void)thread;
+    return owed;
+}
+
+bool fuse_thread_puts_off(const struct fuse_thread *thread)
+{
+    return thread->puts_off;
+}
+
+void fuse_thread_settle(struct fuse_thread *thread, bool all)
+{
+    if (all && thread->puts_off) {
+        thread->puts_off = false;
+        fake_settled++;
+    }
+    if (!atomic_exchange(&owed, false))
+        return;
+    wait_release();
+    fake_settled++;
 }
 
 void fuse_thread_stuck(struct fuse_thread *thread, bool is_stuck)

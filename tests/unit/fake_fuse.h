@@ -21,7 +21,9 @@ enum fake_command {
     FAKE_UNMAP = 7,  /* the same, for taking it away */
     FAKE_RESTART = 8, /* wants to be run again until fake_release(); if it cannot be, replies as if
                          argument were EAGAIN */
-    FAKE_DEFER = 9    /* is answered by fake_finish(), with "deferred answer." */
+    FAKE_DEFER = 9,   /* is answered by fake_finish(), with "deferred answer." */
+    FAKE_OWE = 10,    /* its thread has to settle then, which takes until fake_release() */
+    FAKE_PUT_OFF = 11 /* its thread puts something off */
 };
 
 struct fake_request {
@@ -38,6 +40,7 @@ extern atomic_uint fake_bad;          /* reset, or another mapper, while a reque
 extern atomic_uint fake_bad_leaves;   /* mappers taken away from a session that was not reset */
 extern atomic_uint fake_mappers;      /* fuse_server_set_mapper() calls */
 extern atomic_uint fake_restarts;     /* requests that were left for later */
+extern atomic_uint fake_settled;      /* times that a thread has settled what it owed */
 extern struct dax_mapper fake_mapper; /* the last one; all zero: none */
 extern atomic_uint fake_in_window;    /* chains that said so */
 extern atomic_uint fake_unreachable;  /* the same */

@@ -187,6 +187,7 @@ int guest_send(struct guest *guest, struct fuse_in_header *header, const void *a
         .writable_count = scatter(memory + GUARD, whole, writable),
     };
     size_t used = fuse_server_run(guest->thread, &chain);
+    fuse_thread_settle(guest->thread, !guest->busy);
     for (unsigned i = 0; i < GUARD; i++) {
         if (memory[i] != GUARD_BYTE || memory[GUARD + whole + i] != GUARD_BYTE)
             errx(1, "opcode %u: written outside the reply", header->opcode);

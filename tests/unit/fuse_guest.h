@@ -9,6 +9,7 @@
 #ifndef VIOFS_FUSE_GUEST_H
 #define VIOFS_FUSE_GUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ struct guest {
     uint64_t init_flags;            /* offered at INIT */
     uint32_t minor;                 /* of the protocol that it speaks */
     struct fuse_thread_hooks hooks; /* of the thread */
+    bool busy;                      /* more requests are waiting: its thread does not rest */
     uint64_t unique;                /* of the last request */
     const struct dax_mapper *mapper; /* NULL: no DAX window */
     unsigned descriptors;            /* open before the server was made */

@@ -526,6 +526,7 @@ int fsync(int fd)
     if (elsewhere.thread) {
         unsigned before = count_descriptors();
         fuse_server_run(elsewhere.thread, &chain);
+        fuse_thread_settle(elsewhere.thread, true);
         elsewhere.error = reply.error;
         elsewhere.closed = before - count_descriptors();
     }

@@ -2,7 +2,8 @@
 /*
  * Idle files: closed by the guest, their descriptors kept for the next OPEN. What must hold: the
  * guest has no handle of one, its next OPEN gets the same file, whatever else happens at the same
- * time, and what nobody opens again is closed.
+ * time, and what nobody opens again is closed. And late files: closed by the guest, kept for UNLINK
+ * for a moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -163,6 +164,103 @@ static void closed(void)
     fixture_stop(&fixture);
 }
 
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A file that is closed late. Returns its descriptor. */
+static int release_late(struct fixture *fixture, uint64_t nodeid)
+{
+    uint64_t fh = open_new(fixture, "f", O_RDWR, nodeid), again;
+    int fd = fd_of(fixture, fh, nodeid);
+    if (handle_release_late(fixture->thread, fh, nodeid) < 0 ||
+        fd_of(fixture, fh, nodeid) != -EBADF ||
+        handle_open_idle(fixture->thread, nodeid, &again) != -ENOENT)
+        return -1;
+    return fd;
+}
+
+static void late(void)
+{
+    struct fixture fixture;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    struct fuse_thread *thread = fixture.thread;
+    struct handle_table *table = fixture.server->handles;
+    share_file("f", "content");
+    unsigned descriptors = open_descriptors();
+    int budget = fd_budget_used(&fixture.server->budget);
+
+    /* Closed by its thread, in time or when it has nothing else to do. */
+    int first = release_late(&fixture, NODE);
+    thread->requests += HANDLE_LATE_REQUESTS / 2;
+    int second = release_late(&fixture, NODE + 1);
+    thread->requests += HANDLE_LATE_REQUESTS / 2 - 1;
+    handle_close_late(thread, false);
+    CHECK(is_open(first));
+    thread->requests++;
+    handle_close_late(thread, false);
+    CHECK(!is_open(first));
+    CHECK(is_open(second));
+    handle_close_late(thread, true);
+    CHECK_EQ(open_descriptors(), descriptors);
+
+    /* So many at most. */
+    for (unsigned i = 0; i < 2 * HANDLES_LATE_MAX; i++)
+        CHECK(release_late(&fixture, NODE + i) >= 0);
+    CHECK_EQ(open_descriptors(), descriptors + HANDLES_LATE_MAX);
+    handle_close_late(thread, true);
+    CHECK_EQ(open_descriptors(), descriptors);
+    CHECK_EQ(fd_budget_used(&fixture.server->budget), budget);
+
+    /* UNLINK takes it. */
+    int fd = release_late(&fixture, NODE);
+    CHECK(handle_has_idle(table, NODE));
+    CHECK(!handle_has_idle(table, NODE + HANDLES_IDLE_MAX));
+    CHECK_EQ(handle_take_idle(thread, NODE + HANDLES_IDLE_MAX), -1);
+    CHECK_EQ(handle_take_idle(thread, NODE), fd);
+    CHECK(!handle_has_idle(table, NODE));
+    CHECK_EQ(handle_take_idle(thread, NODE), -1);
+    CHECK_EQ(fd_budget_used(&fixture.server->budget), budget);
+    handle_close_late(thread, true);
+    CHECK(is_open(fd));
+    close(fd);
+
+    /* In another one's place, forgotten, or when descriptors are short. */
+    first = release_late(&fixture, NODE);
+    second = release_late(&fixture, NODE + HANDLES_IDLE_MAX);
+    CHECK(!is_open(first));
+    handle_drop_idle(table, NODE + HANDLES_IDLE_MAX);
+    CHECK(!is_open(second));
+    first = release_late(&fixture, NODE);
+    CHECK_EQ(handle_close_idle(table, 1), 1);
+    CHECK(!is_open(first));
+
+    /* A file that becomes idle meanwhile is not what the thread has to close. */
+    release_late(&fixture, NODE);
+    uint64_t fh = open_new(&fixture, "f", O_RDONLY, NODE);
+    fd = fd_of(&fixture, fh, NODE);
+    CHECK_EQ(handle_release_idle(thread, fh, NODE), 0);
+    handle_close_late(thread, true);
+    CHECK(is_open(fd));
+    handle_drop_idle(table, NODE);
+
+    /* Of a thread that is stuck, or ends. */
+    release_late(&fixture, NODE);
+    CHECK_EQ(handle_rest(table), 1);
+    CHECK_EQ(handle_rest(table), 0);
+    CHECK_EQ(open_descriptors(), descriptors);
+    handle_close_late(thread, true);
+    struct fixture other = fixture;
+    CHECK_EQ(fuse_thread_new(fixture.server, NULL, &other.thread), 0);
+    CHECK(release_late(&other, NODE) >= 0);
+    CHECK_EQ(open_descriptors(), descriptors + 1);
+    fuse_thread_free(other.thread);
+    CHECK_EQ(open_descriptors(), descriptors);
+    CHECK_EQ(fd_budget_used(&fixture.server->budget), budget);
+    fixture_stop(&fixture);
+}
+
 /* A LOOKUP's inode, opened and closed, is forgotten: nothing of it stays open. */
 static void forgotten(void)
 {
@@ -305,6 +403,14 @@ static void stress_once(struct stress *stress)
         handle_close_idle(table, 2);
     } else if (what == 2) {
         handle_drop_idle(table, node);
+    } else if (what == 3) {
+        handle_close_late(mine->thread, true);
+    } else if (what < 6) {
+        int fd = handle_take_idle(mine->thread, node);
+        if (fd >= 0) {
+            stress->wrong += fstat(fd, &st) < 0 || st.st_ino != stress->ino[n];
+            close(fd);
+        }
     } else {
         struct handle *handle;
         fixture_enter(mine);
@@ -314,7 +420,9 @@ static void stress_once(struct stress *stress)
             fh = open_new(mine, names[n], O_RDONLY, node);
         stress->wrong += handle_get(mine->thread, HANDLE_FILE, fh, node, &handle) < 0 ||
                          fstat(handle->fd, &st) < 0 || st.st_ino != stress->ino[n];
-        stress->wrong += handle_release_idle(mine->thread, fh, node) != 0;
+        int error = what % 4 ? handle_release_idle(mine->thread, fh, node)
+                             : handle_release_late(mine->thread, fh, node);
+        stress->wrong += error != 0;
         fixture_leave(mine);
     }
 }
@@ -376,6 +484,7 @@ int main(void)
     RUN(opened_again);
     RUN(not_idle);
     RUN(closed);
+    RUN(late);
     RUN(forgotten);
     RUN(budget_comes_first);
     RUN(scarce_for_many);

@@ -59,8 +59,18 @@ static void epoch_waits_for_those_inside(void)
     epoch_retire(epochs, released, &sum, 10);
     epoch_reclaim(epochs);
     CHECK_EQ(sum, 1);
+    CHECK(epoch_owes(epochs));
     epoch_leave(epochs, one);
     CHECK_EQ(sum, 11);
+    CHECK(!epoch_owes(epochs));
+    /* Or whenever it suits. */
+    epoch_enter(epochs, one);
+    epoch_retire(epochs, released, &sum, 100);
+    epoch_exit(one);
+    CHECK_EQ(sum, 11);
+    CHECK(epoch_owes(epochs));
+    epoch_reclaim(epochs);
+    CHECK_EQ(sum, 111);
     epochs_free(epochs);
 }
 
