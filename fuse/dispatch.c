@@ -257,13 +257,19 @@ bool fuse_thread_puts_off(const struct fuse_thread *thread)
     return thread->late.count != 0;
 }
 
+/* Outside of an epoch. */
+static void release_due(struct fuse_thread *thread, bool all)
+{
+    handle_close_late(thread, all);
+    if (epoch_owes(thread->server->epochs))
+        epoch_reclaim(thread->server->epochs);
+}
+
 void fuse_thread_settle(struct fuse_thread *thread, bool all)
 {
     /* If it takes long, that is no reason for others to keep away from the last request's mount. */
     atomic_store_explicit(&thread->mount, NOWHERE, memory_order_relaxed);
-    handle_close_late(thread, all);
-    if (epoch_owes(thread->server->epochs))
-        epoch_reclaim(thread->server->epochs);
+    release_due(thread, all);
 }
 
 int req_step_out(struct fuse_req *req, int *const fds[], unsigned count)
@@ -285,9 +291,7 @@ int req_step_out(struct fuse_req *req, int *const fds[], unsigned count)
     req->inode = NULL;
     epoch_exit(thread->epoch);
     call_hook(thread, thread->hooks.may_block);
-    handle_close_late(thread, true);
-    if (epoch_owes(req->server->epochs))
-        epoch_reclaim(req->server->epochs);
+    release_due(thread, true);
     return 0;
 }
 

@@ -188,7 +188,7 @@ void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, st
 static bool is_pinned(const struct inode_table *table, struct inode *inode)
 {
     (void)table;
-    return atomic_load(&inode->fd) >= 0;
+    return inode_has_fd(inode);
 }
 
 static bool is_in_use(const struct inode_table *table, struct inode *inode)
