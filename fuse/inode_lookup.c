@@ -322,7 +322,7 @@ static struct inode *find_same(struct inode_table *table, struct inode_shard *sh
     return NULL;
 }
 
-/* Fills a new slot. Its generation comes last: it makes the id valid. */
+/* Fills a new slot, but for its generation, which makes the id valid. */
 static void inode_fill(struct inode *inode, const struct found *found)
 {
     inode->mount = found->mount;
@@ -363,8 +363,9 @@ static struct inode *find_or_add(struct fuse_thread *thread, struct found *found
         inode_fill(inode, found);
         if (found->keeps_fd)
             atomic_store(&inode->fd, steal_fd(&found->fd));
-        chain_insert(table, shard, hash, inode);
         atomic_store_explicit(&inode->generation, inode->last_generation, memory_order_release);
+        /* Others find it from here on, without the lock, and tell its id. */
+        chain_insert(table, shard, hash, inode);
     }
     pthread_mutex_unlock(&shard->lock);
     return inode;
