@@ -128,7 +128,7 @@ int handle_release_late(struct fuse_thread *thread, uint64_t fh, uint64_t nodeid
 /* Opens that node's idle file again, for the guest. Returns 0, or -ENOENT when there is none. */
 int handle_open_idle(struct fuse_thread *thread, uint64_t nodeid, uint64_t *ret_fh);
 
-/* Closes that node's idle or late file, if there is one: the guest knows the node no longer. */
+/* Closes that node's idle or late file, if there is one: the node is given up. */
 void handle_drop_idle(struct handle_table *table, uint64_t nodeid);
 
 /* Whether that node has an idle or late file: what another thread may change at any moment. */

@@ -153,7 +153,7 @@ uint64_t inode_id(const struct inode_table *table, const struct inode *inode)
     return (uint64_t)inode->last_generation << 32 | index;
 }
 
-/* Epoch release: nobody can be using the forgotten inode any more. */
+/* Epoch release: nobody can be using the inode that was given up any more. */
 static void slot_release(void *context, uint64_t index)
 {
     struct inode_table *table = context;
@@ -198,7 +198,7 @@ static void give_up(struct inode_table *table, struct inode *inode)
     epoch_retire(table->server->epochs, slot_release, table, inode_index(table, inode));
 }
 
-/* linger: the guest may still come back with its id. */
+/* linger: the guest may still come back for it. */
 static void forget(struct inode_table *table, struct inode *inode, uint64_t count, bool linger)
 {
     uint64_t before = atomic_load(&inode->lookups);
@@ -210,7 +210,7 @@ static void forget(struct inode_table *table, struct inode *inode, uint64_t coun
         return;
     uint64_t oldest = 0;
     if (linger && inode_linger(table, inode, &oldest))
-        close_kept(table, inode);
+        opens_drop(table->server->opens, inode);
     else
         give_up(table, inode);
     if (oldest && inode_get(table, oldest, &inode) == 0)
@@ -225,6 +225,11 @@ void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count)
         forget(table, inode, count, true);
 }
 
+void inode_forget_gone(struct inode_table *table, struct inode *inode)
+{
+    forget(table, inode, 1, false);
+}
+
 void inode_forget_all(struct inode_table *table)
 {
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
@@ -237,8 +242,11 @@ void inode_forget_all(struct inode_table *table)
             }
         }
         struct inode *inode = &table->slab[index];
-        if (atomic_load_explicit(&inode->generation, memory_order_acquire) != 0)
-            forget(table, inode, UINT64_MAX, false);
+        if (atomic_load_explicit(&inode->generation, memory_order_acquire) == 0)
+            continue;
+        /* A LOOKUP that is still running may bring it back: then it enters the ring anew. */
+        atomic_store(&inode->lingers, false);
+        forget(table, inode, UINT64_MAX, false);
     }
     pthread_mutex_lock(&table->ring.lock);
     memset(table->ring.ids, 0, INODES_LINGERING_MAX * sizeof(*table->ring.ids));

@@ -12,7 +12,8 @@
  * kernel's file handle, or an O_PATH descriptor that keeps the number from being reused.
  *
  * Owner: the table (in the arena, index-based, no pointers). Lifetime of an entry: from the
- * LOOKUP (or CREATE ...) that counts one until FORGET takes the last count back.
+ * LOOKUP (or CREATE ...) that counts one until FORGET takes the last count back, and a while longer
+ * if it lingers.
  */
 #ifndef VIOFS_INODE_H
 #define VIOFS_INODE_H
@@ -30,15 +31,16 @@ struct fuse_thread;
 struct inode_table;
 
 #define INODES_MAX           (1u << 24) /* known to the guest at a time: 2 GiB of table */
-#define INODES_LINGERING_MAX (1u << 16) /* forgotten, and still found by id: 8 MiB of the table */
+#define INODES_LINGERING_MAX (1u << 16) /* forgotten, and still found: 8 MiB of the table */
 #define INODE_HANDLE_MAX     60 /* bytes of file handle; a longer one is replaced by a descriptor */
 
 struct inode {
-    _Atomic uint32_t generation; /* of the node id while known to the guest; 0: a free slot */
-    uint32_t last_generation;    /* what the slot's last id had */
-    _Atomic uint32_t next;       /* slab index of the next in hash chain or free list; 0: end */
-    uint32_t mount;              /* index in the mount table */
-    _Atomic uint64_t lookups;    /* the guest's reference count */
+    _Atomic uint32_t
+        generation;           /* of the node id while it is valid; 0: it is not, or a free slot */
+    uint32_t last_generation; /* what the slot's last id had */
+    _Atomic uint32_t next;    /* slab index of the next in hash chain or free list; 0: end */
+    uint32_t mount;           /* index in the mount table */
+    _Atomic uint64_t lookups; /* the guest's reference count */
     uint64_t ino;
     uint64_t dev;
     uint64_t birth;              /* time of birth in ns, 0 where the file system has none */
@@ -53,7 +55,7 @@ struct inode {
     atomic_bool verified;       /* the handle was seen to lead to a file of this identity */
     atomic_bool told_stale;     /* a directory that the host deleted: ESTALE was answered once */
     _Atomic uint8_t dax_doubts; /* why it should stay on the queues: counts to a few */
-    atomic_bool lingers;        /* its id is in the ring of forgotten ones (inode_export.c) */
+    atomic_bool lingers;        /* its id is in the ring of forgotten ones (inode_linger.c) */
 };
 _Static_assert(sizeof(struct inode) == 128, "an inode is two cache lines");
 
@@ -169,9 +171,9 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd);
 
 /*
  * Closes the descriptors that nobody used since the last call, of regular files, whose space on the
- * host they keep once the file is deleted, and of everything on mounts below the share, which they
- * keep from being unmounted. Returns how many of these are left. Gives back the memory of inodes
- * that the guest has forgotten. The janitor, outside of epochs.
+ * host they keep once the file is deleted, of everything on mounts below the share, which they
+ * keep from being unmounted, and of what lingers. Returns how many of these are left. Gives back
+ * the memory of inodes that the guest has forgotten. The janitor, outside of epochs.
  */
 unsigned inode_rest(struct inode_table *table);
 

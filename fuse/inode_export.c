@@ -2,23 +2,14 @@
 /*
  * Inodes by node id alone: for guests that make file handles of them (name_to_handle_at(2), an NFS
  * server in the guest). Such a handle is node id and generation, and comes back as a LOOKUP of "."
- * or
- * ".." in that node, also after the guest's cache has dropped the inode and sent FORGET.
- *
- * So forgotten inodes linger: they keep their slot, and with it their id, until
- * INODES_LINGERING_MAX others were forgotten after them. A lingering inode holds no descriptor and
- * no file alive; a file handle of the host is all that is left, so inodes without one do not
- * linger, nor do those of mounts below the share, which would be busy.
- *
- *   lingers   set while the id is in the ring, under the ring's lock (a leaf). The inode may be in
- *             use again: then it is left alone when its turn comes, and enters anew when forgotten.
+ * or ".." in that node, also after the guest's cache has dropped the inode and sent FORGET: then it
+ * is found if it lingers (inode_linger.c).
  *
  * Ids are made up anew by each daemon. The generation that the guest sees with an id is a random
  * number of the session, so that a handle from an earlier one is stale and not another file.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/sysmacros.h>
 
 #include "host_path.h"
@@ -29,40 +20,6 @@
 
 /* Each step from a directory up to the share's root costs two system calls. */
 #define DEPTH_MAX 4096
-
-static bool may_linger(struct inode_table *table, const struct inode *inode)
-{
-    const struct session *session = &table->server->session;
-    if (!atomic_load(&session->ready) || !session_has(session, FUSE_EXPORT_SUPPORT))
-        return false;
-    if (!S_ISREG(inode->type) && !S_ISDIR(inode->type) && !S_ISLNK(inode->type))
-        return false;
-    /* One that keeps its descriptor has lost its last name, or never had any. */
-    bool pinned = atomic_load(&inode->fd) >= 0 && inode->cache_slot == INODE_CACHE_NO_SLOT;
-    return inode->handle_length && !pinned && inode->mount == table->slab[INODE_ROOT].mount;
-}
-
-bool inode_linger(struct inode_table *table, struct inode *inode, uint64_t *ret_oldest)
-{
-    struct inode_ring *ring = &table->ring;
-    *ret_oldest = 0;
-    if (!may_linger(table, inode))
-        return false;
-    pthread_mutex_lock(&ring->lock);
-    if (!inode->lingers) {
-        inode->lingers = true;
-        uint64_t *place = &ring->ids[ring->next];
-        *ret_oldest = *place;
-        *place = inode_id(table, inode);
-        ring->next = (ring->next + 1) % INODES_LINGERING_MAX;
-        struct inode *oldest;
-        if (*ret_oldest && inode_get(table, *ret_oldest, &oldest) == 0)
-            oldest->lingers = false;
-    }
-    pthread_mutex_unlock(&ring->lock);
-    inode_cache_drop(table, inode);
-    return true;
-}
 
 static bool is_root(const struct inode_table *table, const struct statx *attributes)
 {
@@ -75,6 +32,7 @@ static bool is_root(const struct inode_table *table, const struct statx *attribu
 int inode_again(struct fuse_thread *thread, struct inode *inode, struct statx *ret_attributes)
 {
     struct inode_table *table = thread->server->inodes;
+    bool lingers = atomic_load(&inode->lookups) == 0;
     int fd;
     int error = inode_fd(thread, inode, &fd);
     if (error)
@@ -83,10 +41,14 @@ int inode_again(struct fuse_thread *thread, struct inode *inode, struct statx *r
         return host_stat_fd(fd, ret_attributes);
     struct inode *again;
     error = inode_of_file(thread, fd, &again, ret_attributes);
-    if (error || again == inode)
+    if (error)
         return error;
-    /* It was given up in this very moment, and came back under another id. */
-    inode_forget(thread, inode_id(table, again), 1);
+    /* The descriptor that it may still have is no reason to find what the host has deleted. */
+    bool is_gone = lingers && ret_attributes->stx_nlink == 0;
+    if (again == inode && !is_gone)
+        return 0;
+    /* Another one: it was given up in this very moment, and came back under another id. */
+    inode_forget_gone(table, again);
     return -ESTALE;
 }
 

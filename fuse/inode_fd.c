@@ -45,7 +45,8 @@ static void lent_fd_release(void *context, uint64_t fd)
 /* Whether its descriptor does no harm on the host while nobody uses it. */
 static bool may_stay(const struct inode *inode)
 {
-    return !S_ISREG(inode->type) && mounts_is_share(inode->mount);
+    return !S_ISREG(inode->type) && mounts_is_share(inode->mount) &&
+           atomic_load(&inode->lookups) != 0;
 }
 
 /* Picks the slot to evict. Called with the cache's lock held, the cache not being empty. */
@@ -108,7 +109,7 @@ bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd)
     bool kept = false;
 
     pthread_mutex_lock(&cache->lock);
-    /* Not for an inode that has one already, nor for one that was forgotten meanwhile. */
+    /* Not for an inode that has one already, nor for one that was given up meanwhile. */
     if (atomic_load(&inode->fd) < 0 && atomic_load(&inode->generation) != 0) {
         uint32_t slot = cache_room(thread, &evicted);
         kept = slot != INODE_CACHE_NO_SLOT;
@@ -139,13 +140,6 @@ int inode_cache_remove(struct inode_table *table, struct inode *inode)
     cache_slot_free(table, inode);
     pthread_mutex_unlock(&table->cache.lock);
     return fd;
-}
-
-void inode_cache_drop(struct inode_table *table, struct inode *inode)
-{
-    int fd = inode_cache_remove(table, inode);
-    if (fd >= 0)
-        epoch_retire(table->server->epochs, cached_fd_release, table->server, (uint64_t)fd);
 }
 
 bool inode_keep(struct inode_table *table, struct inode *inode)
@@ -216,6 +210,7 @@ void inode_let_go(struct fuse_thread *thread, struct inode *inode)
     pthread_mutex_unlock(&cache->lock);
     if (evicted >= 0)
         epoch_retire(thread->server->epochs, cached_fd_release, thread->server, (uint64_t)evicted);
+    janitor_wake(thread->server->janitor);
 }
 
 int inode_budget_take(struct fuse_server *server, struct fd_purse *purse)
@@ -372,7 +367,7 @@ int inode_fd(struct fuse_thread *thread, struct inode *inode, int *ret_fd)
         return 0;
     }
     if (inode->handle_length == 0)
-        return -ESTALE; /* forgotten while we came here */
+        return -ESTALE; /* given up while we came here */
     int error = open_by_handle(thread, inode, &fd);
     /* Open files live on, whatever the host deletes or unmounts (umount -l). */
     if (error == -ESTALE && handle_of_node(thread, inode_id(table, inode), ret_fd) == 0)

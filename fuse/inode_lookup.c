@@ -2,10 +2,10 @@
 /*
  * Finding an inode by name, and by identity. Three ways, from the shortest on:
  *
- * Pinned: one statx(2) by name. If an inode with that mount, device and number has an O_PATH
- * descriptor at this moment, the number cannot have been reused since the descriptor was opened,
- * so it is that inode. (statx came first: a file that was replaced by another of the same number
- * between the two is told apart by its time of birth.)
+ * Pinned: one statx(2) by name. If an inode with that mount, device and number, known to the guest
+ * or lingering, has an O_PATH descriptor at this moment, the number cannot have been reused since
+ * the descriptor was opened, so it is that inode. (statx came first: a file that was replaced by
+ * another of the same number between the two is told apart by its time of birth.)
  *
  * By handle: statx(2) and name_to_handle_at(2) by name; no descriptor is opened. Inodes are
  * compared by handle. If the name was given to another file between the two calls, a new inode has
@@ -46,8 +46,11 @@ struct found {
     struct host_fh handle; /* length 0: none */
 };
 
-/* What an inode must be like that is looked for. */
-typedef bool inode_condition(const struct inode_table *table, struct inode *inode);
+/*
+ * Whether an inode that has the identity looked for is what is wanted, and then with one lookup
+ * counted. take_pinned and take_again lock its shard, the others may be used with that locked.
+ */
+typedef bool inode_taker(struct inode_table *table, struct inode *inode);
 
 /* Mixes the bits: consecutive inode numbers spread over shards and buckets. */
 static uint64_t identity_hash(uint32_t mount, uint64_t dev, uint64_t ino)
@@ -185,23 +188,10 @@ void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, st
     }
 }
 
-static bool is_pinned(const struct inode_table *table, struct inode *inode)
-{
-    (void)table;
-    return inode_has_fd(inode);
-}
-
-static bool is_in_use(const struct inode_table *table, struct inode *inode)
-{
-    (void)table;
-    return atomic_load(&inode->lookups) > 0;
-}
-
-/* The same as pinned, by a file that the guest has closed a moment ago. */
+/* Its descriptor may be that of a file that the guest has closed a moment ago. */
 static bool is_held(const struct inode_table *table, struct inode *inode)
 {
-    return is_pinned(table, inode) ||
-           handle_has_idle(table->server->handles, inode_id(table, inode));
+    return inode_has_fd(inode) || handle_has_idle(table->server->handles, inode_id(table, inode));
 }
 
 /* Counts a lookup on an inode that has some already. */
@@ -216,9 +206,48 @@ static bool count_one_more(struct inode *inode)
 }
 
 /*
- * An inode in use with this identity, and with one lookup counted, for which the condition holds;
- * or NULL. Only one that is pinned is sure to be that file, see above. Inside an epoch, and without
- * a lock:
+ * The same on one that the guest has forgotten and that lingers. On file systems that others change
+ * as well, a descriptor may not keep a number from being used again: not there.
+ */
+static bool count_first(struct inode_table *table, struct inode *inode)
+{
+    if (!inode_closes_silently(table, inode))
+        return false;
+    struct inode_shard *shard = inode_shard_of(table, inode->mount, inode->dev, inode->ino);
+    pthread_mutex_lock(&shard->lock);
+    bool known = atomic_load(&inode->generation) != 0;
+    if (known)
+        atomic_fetch_add(&inode->lookups, 1);
+    pthread_mutex_unlock(&shard->lock);
+    return known;
+}
+
+static bool take_in_use(struct inode_table *table, struct inode *inode)
+{
+    (void)table;
+    return count_one_more(inode);
+}
+
+static bool take_held(struct inode_table *table, struct inode *inode)
+{
+    return is_held(table, inode) && count_one_more(inode);
+}
+
+static bool take_pinned(struct inode_table *table, struct inode *inode)
+{
+    return inode_has_fd(inode) && (count_one_more(inode) || count_first(table, inode));
+}
+
+/* If it was looked for before; it is from now on. */
+static bool take_again(struct inode_table *table, struct inode *inode)
+{
+    return atomic_exchange_explicit(&inode->hot, true, memory_order_relaxed) &&
+           (count_one_more(inode) || count_first(table, inode));
+}
+
+/*
+ * An inode with this identity, and with one lookup counted; or NULL. Only one that is pinned is
+ * sure to be that file, see above. Inside an epoch, and without a lock but for those that linger:
  *
  * - What is in a chain was filled before it came there. What is taken out keeps its next, and is
  *   not used again before our epoch ends: so we always come to the end of a chain.
@@ -229,7 +258,7 @@ static bool count_one_more(struct inode *inode)
  *   held only, under which those that are zero are given up: so nobody finds what is given up.
  */
 static struct inode *find_alike(struct inode_table *table, uint32_t mount,
-                                const struct statx *attributes, inode_condition *condition)
+                                const struct statx *attributes, inode_taker *take)
 {
     uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
     uint64_t birth = birth_of(attributes);
@@ -237,24 +266,17 @@ static struct inode *find_alike(struct inode_table *table, uint32_t mount,
     for (uint32_t i = chain_first(shard_of_hash(table, hash), hash); i; i = chain_next(table, i)) {
         struct inode *entry = &table->slab[i];
         if (entry->ino == ino && entry->dev == dev && entry->mount == mount &&
-            entry->birth == birth && condition(table, entry) && count_one_more(entry))
+            entry->birth == birth && take(table, entry))
             return entry;
     }
     return NULL;
-}
-
-/* Whether it was looked for before; it is from now on. */
-static bool is_wanted_again(const struct inode_table *table, struct inode *inode)
-{
-    return is_in_use(table, inode) &&
-           atomic_exchange_explicit(&inode->hot, true, memory_order_relaxed);
 }
 
 /* The short way. NULL: take a longer one. */
 static struct inode *find_pinned(struct inode_table *table, uint32_t mount,
                                  const struct statx *attributes)
 {
-    struct inode *inode = find_alike(table, mount, attributes, is_pinned);
+    struct inode *inode = find_alike(table, mount, attributes, take_pinned);
     /* Its descriptor saves a system call at each lookup, so it is in use. */
     if (inode && !atomic_load_explicit(&inode->hot, memory_order_relaxed))
         atomic_store_explicit(&inode->hot, true, memory_order_relaxed);
@@ -271,11 +293,13 @@ static struct inode *find_and_pin(struct fuse_thread *thread, uint32_t mount,
     struct inode_table *table = thread->server->inodes;
     if (!inode_cache_has_room(table))
         return NULL;
-    struct inode *inode = find_alike(table, mount, attributes, is_wanted_again);
-    if (!inode || inode_pin(thread, inode) == 0)
-        return inode;
-    inode_forget(thread, inode_id(table, inode), 1);
-    return NULL;
+    struct inode *inode = find_alike(table, mount, attributes, take_again);
+    int error = inode ? inode_pin(thread, inode) : 0;
+    if (error == -ESTALE)
+        inode_forget_gone(table, inode);
+    else if (error)
+        inode_forget(thread, inode_id(table, inode), 1);
+    return error ? NULL : inode;
 }
 
 /* What the guest's kernel opens by itself, without asking us: FIFOs, sockets, devices. */
@@ -289,8 +313,8 @@ static bool same_file(const struct inode *inode, const struct found *found)
     if (inode->ino != found->ino || inode->dev != found->dev || inode->mount != found->mount ||
         inode->type != found->type)
         return false;
-    /* Nothing keeps the number of one that lingers from being reused, nor, on some file systems,
-     * the handle. */
+    /* If it has no descriptor, nothing keeps its number from being reused, nor, on some file
+     * systems, the handle. */
     if (atomic_load(&inode->lookups) == 0 && inode->birth != found->birth)
         return false;
     if (inode->handle_length == 0)
@@ -552,34 +576,34 @@ int inode_lookup_special(struct fuse_thread *thread, struct inode *parent, const
 
 /* The same, without missing any. */
 static struct inode *find_alike_locked(struct inode_table *table, uint32_t mount,
-                                       const struct statx *attributes, inode_condition *condition)
+                                       const struct statx *attributes, inode_taker *take)
 {
     struct inode_shard *shard =
         inode_shard_of(table, mount, dev_of(attributes), attributes->stx_ino);
     pthread_mutex_lock(&shard->lock);
-    struct inode *inode = find_alike(table, mount, attributes, condition);
+    struct inode *inode = find_alike(table, mount, attributes, take);
     pthread_mutex_unlock(&shard->lock);
     return inode;
 }
 
 /* The inode that the guest knows and that is about to lose its last name, or NULL. */
 static struct inode *find_last(struct inode_table *table, const struct inode *parent,
-                               const struct statx *attributes, inode_condition *condition)
+                               const struct statx *attributes, inode_taker *take)
 {
     uint32_t mount = parent->mount;
     if (!S_ISDIR(attributes->stx_mode) && attributes->stx_nlink > 1)
         return NULL;
     if (!is_known_mount(table, attributes, &mount))
         return NULL;
-    struct inode *inode = find_alike(table, mount, attributes, condition);
-    return inode ? inode : find_alike_locked(table, mount, attributes, condition);
+    struct inode *inode = find_alike(table, mount, attributes, take);
+    return inode ? inode : find_alike_locked(table, mount, attributes, take);
 }
 
 /* A descriptor of one that was found held, good until the request ends; -1: there is none. */
 static int fd_of_held(struct fuse_thread *thread, struct inode *inode)
 {
     const struct inode_table *table = thread->server->inodes;
-    int fd = is_pinned(table, inode) ? -1 : handle_take_idle(thread, inode_id(table, inode));
+    int fd = inode_has_fd(inode) ? -1 : handle_take_idle(thread, inode_id(table, inode));
     if (fd >= 0)
         thread_close_later(thread, fd);
     else if (inode_fd(thread, inode, &fd) < 0)
@@ -601,7 +625,7 @@ int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const ch
     if (!error && thread->removes_held) {
         error = host_stat_name(parent_fd, name, &attributes);
         if (!error)
-            inode = find_last(table, parent, &attributes, is_held);
+            inode = find_last(table, parent, &attributes, take_held);
         thread->removes_held = inode;
     }
     if (inode) {
@@ -614,7 +638,7 @@ int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const ch
     if (!error)
         error = host_stat_fd(fd, &attributes);
     if (!error)
-        inode = find_last(table, parent, &attributes, is_in_use);
+        inode = find_last(table, parent, &attributes, take_in_use);
     if (error || !inode)
         return error ? error : -ENOENT;
 

@@ -49,7 +49,7 @@ struct inode_cache {
     uint32_t hand; /* where the next search for a cold one begins */
 };
 
-/* Ids of inodes that the guest has forgotten, in that order; 0: an empty place (inode_export.c). */
+/* Ids of inodes that the guest has forgotten, in that order; 0: an empty place (inode_linger.c). */
 struct inode_ring {
     _Alignas(64) pthread_mutex_t lock;
     uint64_t *ids; /* INODES_LINGERING_MAX */
@@ -99,9 +99,6 @@ int inode_pin(struct fuse_thread *thread, struct inode *inode);
 /* inode_fd.c: offers fd to be the inode's cached descriptor. False: not wanted, the caller keeps
  * it. */
 bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd);
-/* Closes the inode's descriptor, if it has one, when every request that may have found it has
- * ended. */
-void inode_cache_drop(struct inode_table *table, struct inode *inode);
 /* Takes the inode's descriptor away from it, wherever it is from; -1: it has none. */
 int inode_cache_remove(struct inode_table *table, struct inode *inode);
 
@@ -125,10 +122,13 @@ void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, st
 bool inode_is(const struct inode *inode, const struct statx *attributes);
 
 /*
- * inode_export.c: leaves an inode without lookups where it is, for a while. Returns false if it may
+ * inode_linger.c: leaves an inode without lookups where it is, for a while. Returns false if it may
  * not; then it is to be given up. *ret_oldest is the id of one whose time is over, or 0.
  */
 bool inode_linger(struct inode_table *table, struct inode *inode, uint64_t *ret_oldest);
+
+/* inode.c: takes one lookup back of an inode whose file is gone: it does not linger. */
+void inode_forget_gone(struct inode_table *table, struct inode *inode);
 
 /* inode_lookup.c: gives back what the hash chains had room for when there were more inodes. */
 void inode_shards_rest(struct inode_table *table);

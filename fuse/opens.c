@@ -142,7 +142,7 @@ static uint64_t ring_put(struct opens *opens, uint32_t index)
     return evicted & ~HOT;
 }
 
-/* Makes fh the inode's handle, unless another thread was faster or the inode is forgotten. */
+/* Makes fh the inode's handle, unless another thread was faster or the inode is given up. */
 static void keep(struct opens *opens, struct inode *inode, uint64_t fh)
 {
     struct handle_table *handles = opens->server->handles;

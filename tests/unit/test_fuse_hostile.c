@@ -166,9 +166,12 @@ static void give_back(struct attack *attack)
     forget(guest, known->link, 1);
     forget(guest, known->fifo, 1);
     epoch_reclaim(guest->server->epochs);
-    if (guest->server->session.flags & FUSE_EXPORT_SUPPORT)
-        return; /* forgotten inodes linger */
     uint32_t inodes = inode_count(guest->server->inodes);
+    if (guest->server->session.flags & FUSE_EXPORT_SUPPORT) {
+        inodes = 1; /* those that are forgotten linger */
+        while (inode_rest(guest->server->inodes))
+            continue;
+    }
     int descriptors = fd_budget_used(&guest->server->budget);
     if ((inodes != 1 || descriptors != 0) && !attack->left)
         dprintf(attack->messages, "%s: %u inodes and %d descriptors left\n", attack->row->name,

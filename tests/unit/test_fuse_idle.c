@@ -106,7 +106,8 @@ static void not_idle(void)
     fixture_stop(&fixture);
 }
 
-/* Of two files of one place the later one stays; a forgotten inode's goes; so does all, in time. */
+/* Of two files of one place the later one stays; that of a node given up goes; so does all, in
+ * time. */
 static void closed(void)
 {
     struct fixture fixture;
@@ -226,7 +227,7 @@ static void late(void)
     CHECK(is_open(fd));
     close(fd);
 
-    /* In another one's place, forgotten, or when descriptors are short. */
+    /* In another one's place, given up, or when descriptors are short. */
     first = release_late(&fixture, NODE);
     second = release_late(&fixture, NODE + HANDLES_IDLE_MAX);
     CHECK(!is_open(first));
@@ -261,7 +262,8 @@ static void late(void)
     fixture_stop(&fixture);
 }
 
-/* A LOOKUP's inode, opened and closed, is forgotten: nothing of it stays open. */
+/* A LOOKUP's inode, opened and closed, is forgotten, and does not linger: nothing of it stays open.
+ */
 static void forgotten(void)
 {
     struct fixture fixture;
