@@ -52,13 +52,30 @@ static bool without_direct_io(int fd, int error, bool *tried)
     return host_direct_io(fd, false) == 0;
 }
 
+/* For one piece, which is most often all there is, a list is not worth its copying. */
+static ssize_t read_pieces(int fd, const struct iovec *pieces, unsigned count, off_t offset,
+                           int how)
+{
+    if (count == 1 && how == 0)
+        return pread(fd, pieces->iov_base, pieces->iov_len, offset);
+    return preadv2(fd, pieces, (int)count, offset, how);
+}
+
+static ssize_t write_pieces(int fd, const struct iovec *pieces, unsigned count, off_t offset,
+                            int how)
+{
+    if (count == 1 && how == 0)
+        return pwrite(fd, pieces->iov_base, pieces->iov_len, offset);
+    return pwritev2(fd, pieces, (int)count, offset, how);
+}
+
 int host_read(int fd, off_t offset, int how, struct host_read *read)
 {
     bool tried = false;
     while (read->count) {
         unsigned now = read->count < PIECES_PER_CALL ? read->count : PIECES_PER_CALL;
         off_t here = offset + (off_t)read->length;
-        ssize_t got = preadv2(fd, read->pieces, (int)now, here, how);
+        ssize_t got = read_pieces(fd, read->pieces, now, here, how);
         if (got < 0) {
             int error = -errno;
             if (without_direct_io(fd, error, &tried))
@@ -83,7 +100,7 @@ int host_write(int fd, const struct iovec *pieces, unsigned count, off_t offset,
     bool tried = false;
     while (count) {
         unsigned now = count < PIECES_PER_CALL ? count : PIECES_PER_CALL;
-        ssize_t put = pwritev2(fd, pieces, (int)now, offset + (off_t)done, how);
+        ssize_t put = write_pieces(fd, pieces, now, offset + (off_t)done, how);
         if (put < 0) {
             int error = -errno;
             if (without_direct_io(fd, error, &tried))

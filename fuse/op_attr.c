@@ -24,19 +24,19 @@
 
 #define NSEC_PER_SEC 1000000000u
 
-/* What the guest is told of fd; sync is of AT_STATX_SYNC_TYPE. */
-static int tell_attributes(struct fuse_req *req, int fd, int sync, struct statx *ret_attributes)
+/* From the host's attributes of the inode to those that the guest is told. */
+static int tell_attributes(struct fuse_req *req, struct statx *attributes)
 {
-    int error = host_stat_synced(fd, sync, ret_attributes);
-    if (!error)
-        error = dax_tell(req->thread, req->inode, ret_attributes);
-    return error ? error : owner_show(req->thread, req->inode, ret_attributes);
+    int error = dax_tell(req->thread, req->inode, attributes);
+    return error ? error : owner_show(req->thread, req->inode, attributes);
 }
 
 static int reply_attributes(struct fuse_req *req, int fd)
 {
     struct statx attributes;
-    int error = tell_attributes(req, fd, AT_STATX_SYNC_AS_STAT, &attributes);
+    int error = host_stat_basic(fd, &attributes);
+    if (!error)
+        error = tell_attributes(req, &attributes);
     if (error)
         return error;
     struct cache_time valid = cachepol_attributes(req->server->settings);
@@ -81,7 +81,9 @@ int op_statx(struct fuse_req *req)
     struct statx attributes;
     int error = attributes_fd(req, in->getattr_flags, in->fh, &fd);
     if (!error)
-        error = tell_attributes(req, fd, (int)in->sx_flags, &attributes);
+        error = host_stat_synced(fd, (int)in->sx_flags, &attributes);
+    if (!error)
+        error = tell_attributes(req, &attributes);
     if (error)
         return error;
     struct cache_time valid = cachepol_attributes(req->server->settings);
