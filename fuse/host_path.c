@@ -66,8 +66,6 @@ int host_stat_basic(int fd, struct statx *ret_attributes)
         .stx_mtime = timestamp(&st.st_mtim),
         .stx_rdev_major = major(st.st_rdev),
         .stx_rdev_minor = minor(st.st_rdev),
-        .stx_dev_major = major(st.st_dev),
-        .stx_dev_minor = minor(st.st_dev),
     };
     return 0;
 }
