@@ -230,12 +230,16 @@ void inode_forget_gone(struct inode_table *table, struct inode *inode)
     forget(table, inode, 1, false);
 }
 
-void inode_forget_all(struct inode_table *table)
+void inode_forget_all(struct fuse_thread *thread)
 {
+    struct inode_table *table = thread->server->inodes;
+    struct epochs *epochs = thread->server->epochs;
     uint32_t high = atomic_load_explicit(&table->high, memory_order_acquire);
     for (uint32_t index = INODE_ROOT + 1; index < high; index++) {
         if (index % INODE_CHUNK == 0) {
-            epoch_reclaim(table->server->epochs);
+            /* Millions of inodes, maybe: what is given up need not wait for us. */
+            epoch_leave(epochs, thread->epoch);
+            epoch_enter(epochs, thread->epoch);
             if (!inode_chunk_in_use(table, index)) {
                 index += INODE_CHUNK - 1;
                 continue;

@@ -145,9 +145,10 @@ int inode_parent(struct fuse_thread *thread, struct inode *inode, struct inode *
 void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count);
 
 /*
- * Forgets every inode but the root. Other threads may be inside requests. Outside of epochs.
+ * Forgets every inode but the root. Other threads may be inside requests. Inside the thread's
+ * epoch, which ends meanwhile: what the request has found so far is not good any more.
  */
-void inode_forget_all(struct inode_table *table);
+void inode_forget_all(struct fuse_thread *thread);
 
 /* How many inodes the guest knows, the root and those that linger included. */
 uint32_t inode_count(struct inode_table *table);

@@ -65,10 +65,7 @@ void session_end(struct fuse_thread *thread, bool unmap)
     dax_end(thread, unmap);
     locks_end(server->locks);
     handle_release_all(server->handles);
-    /* Millions of inodes, maybe, that nobody here uses: what is given up need not wait for us. */
-    epoch_leave(server->epochs, thread->epoch);
-    inode_forget_all(server->inodes);
-    epoch_enter(server->epochs, thread->epoch);
+    inode_forget_all(thread);
 }
 
 static int reply_version_only(struct fuse_req *req)

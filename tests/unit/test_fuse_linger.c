@@ -246,14 +246,14 @@ static void removed_by_the_guest(void)
 struct walker {
     struct fixture fixture;
     unsigned seed;
-    bool ends_turns;
+    bool disturbs; /* the only one that does */
+    bool sessions_end;
     ino_t ino[FILES];
     time_t end;
     unsigned looks, wrong;
 };
 
-/* The inode is next to go from the ring, as if it were full: by whoever enters it, itself perhaps.
- */
+/* The inode is next to go from the ring, as if it were full: by who enters it, itself perhaps. */
 static void end_turn(struct fixture *fixture, uint64_t id)
 {
     struct inode_table *table = fixture->server->inodes;
@@ -265,6 +265,20 @@ static void end_turn(struct fixture *fixture, uint64_t id)
     table->ring.ids[table->ring.next] = id;
     pthread_mutex_unlock(&table->ring.lock);
     fixture_leave(fixture);
+}
+
+static void disturb(struct walker *walker, uint64_t id)
+{
+    struct fixture *mine = &walker->fixture;
+    if (rand_r(&walker->seed) % 4 == 0)
+        end_turn(mine, id);
+    if (walker->looks % 256 == 0)
+        inode_rest(mine->server->inodes);
+    if (walker->sessions_end && rand_r(&walker->seed) % 4 == 0) {
+        fixture_enter(mine);
+        inode_forget_all(mine->thread);
+        fixture_leave(mine);
+    }
 }
 
 static void *walk(void *argument)
@@ -280,13 +294,14 @@ static void *walk(void *argument)
         uint64_t id = fixture_look_up(mine, name, NULL);
         fixture_enter(mine);
         /* While its lookup is counted, it is what its id says. */
-        walker->wrong += inode_get(table, id, &inode) < 0 || inode->ino != walker->ino[n] ||
-                         atomic_load(&inode->lookups) == 0;
+        if (inode_get(table, id, &inode) == 0)
+            walker->wrong += inode->ino != walker->ino[n] ||
+                             (!walker->sessions_end && atomic_load(&inode->lookups) == 0);
+        else
+            walker->wrong += !walker->sessions_end;
         fixture_leave(mine);
-        if (walker->ends_turns && rand_r(&walker->seed) % 4 == 0)
-            end_turn(mine, id);
-        if (walker->ends_turns && walker->looks % 256 == 0)
-            inode_rest(table);
+        if (walker->disturbs)
+            disturb(walker, id);
         fixture_forget(mine, id, 1);
         walker->looks++;
     }
@@ -294,7 +309,7 @@ static void *walk(void *argument)
 }
 
 /* Threads look the same few files up and forget them, while their time to linger ends. */
-static void many_threads(void)
+static void many_threads(bool sessions_end)
 {
     struct fixture fixture;
     struct walker walkers[THREADS];
@@ -312,7 +327,8 @@ static void many_threads(void)
         walkers[i] = (struct walker){
             .fixture = fixture,
             .seed = i,
-            .ends_turns = i == 0,
+            .disturbs = i == 0,
+            .sessions_end = sessions_end,
             .end = time(NULL) + SECONDS,
         };
         for (unsigned n = 0; n < FILES; n++)
@@ -331,14 +347,25 @@ static void many_threads(void)
         snprintf(name, sizeof(name), "w%u", i);
         uint64_t id = fixture_look_up(&fixture, name, NULL);
         CHECK_EQ(lookups_of(&fixture, id), 1);
-        fixture_forget(&fixture, id, 1);
     }
-    inode_forget_all(fixture.server->inodes);
-    epoch_reclaim(fixture.server->epochs);
+    fixture_enter(&fixture);
+    inode_forget_all(fixture.thread);
+    fixture_leave(&fixture);
     CHECK_EQ(inode_count(fixture.server->inodes), 1);
     CHECK_EQ(open_descriptors(), descriptors);
     CHECK_EQ(fd_budget_used(&fixture.server->budget), 0);
     fixture_stop(&fixture);
+}
+
+static void turns_end(void)
+{
+    many_threads(false);
+}
+
+/* The same, and all is forgotten now and then. */
+static void sessions_end(void)
+{
+    many_threads(true);
 }
 
 int main(void)
@@ -350,7 +377,8 @@ int main(void)
     RUN(replaced_by_the_host);
     RUN(deleted_by_the_host);
     RUN(removed_by_the_guest);
-    RUN(many_threads);
+    RUN(turns_end);
+    RUN(sessions_end);
     share_remove();
     return test_result();
 }
