@@ -150,7 +150,7 @@ def case_larger_than_window():
 
 
 def case_small_files():
-    count = 400
+    count = 200
     host("make-small", "from-host", count, 4)
     for way in "map", "read":
         tool("small", "from-host", count, 4, way)
@@ -342,7 +342,7 @@ def sqlite_rows(path, number, rows):
 
 
 def case_sqlite():
-    writers, rows = 3, 60
+    writers, rows = 3, 30
     for mode in "wal", "delete":
         path = f"{mode}.db"
         data = sqlite3.connect(path, isolation_level=None)
