@@ -6,8 +6,8 @@
  * of our own: reserved addresses, laid out as the window is, in which a range shows what the guest
  * sees there while such requests run.
  *
- * Only the kernel ever touches the mirror, in preadv2() and pwritev2(), which say EFAULT where a
- * file has been cut under it.
+ * Only the kernel ever touches the mirror, in pread(), pwrite() and those for lists, which say
+ * EFAULT where a file has been cut under it.
  */
 #include <errno.h>
 #include <sys/mman.h>

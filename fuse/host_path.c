@@ -31,10 +31,13 @@ int host_stat_synced(int fd, int sync, struct statx *ret_attributes)
     return 0;
 }
 
-/* The C library's fstat() may be another system call, which looks at an empty path first. */
+/*
+ * The C library's fstat() may be another system call, which looks at an empty path first. Where
+ * this one is not there, or has a structure of its own, it has to do.
+ */
 static int plain_fstat(int fd, struct stat *ret_st)
 {
-#ifdef SYS_fstat
+#if defined(__x86_64__) || defined(__aarch64__)
     return (int)syscall(SYS_fstat, fd, ret_st);
 #else
     return fstat(fd, ret_st);

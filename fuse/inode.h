@@ -5,8 +5,8 @@
  * A node id is slab index and generation: an id that was given back never names another file.
  * Finding an inode by id takes no lock; a pointer found inside a request stays good until the
  * request ends (epoch.h), whatever other threads forget meanwhile. Nor does LOOKUP take one that
- * finds an inode which is in use by identity; a new one comes in under the lock of one of
- * INODE_SHARDS shards.
+ * finds an inode which is in use by identity; a new one, and one that lingers, is counted under the
+ * lock of one of INODE_SHARDS shards.
  *
  * Identity is mount, device and inode number, together with what tells a reused number apart: the
  * kernel's file handle, or an O_PATH descriptor that keeps the number from being reused.
@@ -35,12 +35,11 @@ struct inode_table;
 #define INODE_HANDLE_MAX     60 /* bytes of file handle; a longer one is replaced by a descriptor */
 
 struct inode {
-    _Atomic uint32_t
-        generation;           /* of the node id while it is valid; 0: it is not, or a free slot */
-    uint32_t last_generation; /* what the slot's last id had */
-    _Atomic uint32_t next;    /* slab index of the next in hash chain or free list; 0: end */
-    uint32_t mount;           /* index in the mount table */
-    _Atomic uint64_t lookups; /* the guest's reference count */
+    _Atomic uint32_t generation; /* of the node id; 0: it is not valid, or the slot is free */
+    uint32_t last_generation;    /* what the slot's last id had */
+    _Atomic uint32_t next;       /* slab index of the next in hash chain or free list; 0: end */
+    uint32_t mount;              /* index in the mount table */
+    _Atomic uint64_t lookups;    /* the guest's reference count */
     uint64_t ino;
     uint64_t dev;
     uint64_t birth;              /* time of birth in ns, 0 where the file system has none */

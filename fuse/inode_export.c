@@ -32,7 +32,8 @@ static bool is_root(const struct inode_table *table, const struct statx *attribu
 int inode_again(struct fuse_thread *thread, struct inode *inode, struct statx *ret_attributes)
 {
     struct inode_table *table = thread->server->inodes;
-    bool lingers = atomic_load(&inode->lookups) == 0;
+    /* The descriptor that it may still have is no reason to find what the host has deleted. */
+    bool may_be_gone = atomic_load(&inode->lookups) == 0 && inode_closes_silently(table, inode);
     int fd;
     int error = inode_fd(thread, inode, &fd);
     if (error)
@@ -43,12 +44,14 @@ int inode_again(struct fuse_thread *thread, struct inode *inode, struct statx *r
     error = inode_of_file(thread, fd, &again, ret_attributes);
     if (error)
         return error;
-    /* The descriptor that it may still have is no reason to find what the host has deleted. */
-    bool is_gone = lingers && ret_attributes->stx_nlink == 0;
-    if (again == inode && !is_gone)
+    if (may_be_gone && ret_attributes->stx_nlink == 0) {
+        inode_forget_gone(table, again);
+        return -ESTALE;
+    }
+    if (again == inode)
         return 0;
-    /* Another one: it was given up in this very moment, and came back under another id. */
-    inode_forget_gone(table, again);
+    /* It was given up in this very moment, and came back under another id. */
+    inode_forget(thread, inode_id(table, again), 1);
     return -ESTALE;
 }
 

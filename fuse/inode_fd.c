@@ -56,7 +56,8 @@ static uint32_t cache_victim(struct inode_table *table)
     uint32_t slot = cache->hand;
     for (unsigned i = 0; i < CACHE_SEARCH; i++) {
         struct inode *inode = &table->slab[cache->slots[slot]];
-        if (!atomic_exchange_explicit(&inode->hot, false, memory_order_relaxed))
+        if (!atomic_exchange_explicit(&inode->hot, false, memory_order_relaxed) ||
+            atomic_load_explicit(&inode->lookups, memory_order_relaxed) == 0)
             break;
         slot = (slot + 1) % cache->used;
     }
@@ -140,6 +141,13 @@ int inode_cache_remove(struct inode_table *table, struct inode *inode)
     cache_slot_free(table, inode);
     pthread_mutex_unlock(&table->cache.lock);
     return fd;
+}
+
+void inode_cache_drop(struct inode_table *table, struct inode *inode)
+{
+    int fd = inode_cache_remove(table, inode);
+    if (fd >= 0)
+        epoch_retire(table->server->epochs, cached_fd_release, table->server, (uint64_t)fd);
 }
 
 bool inode_keep(struct inode_table *table, struct inode *inode)

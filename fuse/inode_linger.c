@@ -9,10 +9,14 @@
  *
  * A lingering inode keeps no descriptor that nobody uses: the janitor closes all of them, after as
  * long as those of regular files. A file handle of the host is all that is left then; so inodes
- * without one do not linger, nor do those of mounts below the share, which would be busy.
+ * without one do not linger, nor do those of mounts below the share, which would be busy. And only
+ * file systems that are known to be local are left with a descriptor: elsewhere it may be in the
+ * way of others, and may not keep a number from being used again.
  *
  *   lingers   set while the id is in the ring, under the ring's lock (a leaf). The inode may be in
  *             use again: then it is left alone when its turn comes, and enters anew when forgotten.
+ *             Looked at without the lock by who has just taken the last lookup; its turn clears it
+ *             and then looks at lookups. Both in full order: one of them sees what the other did.
  */
 #include "inode_table.h"
 #include "server.h"
@@ -24,8 +28,11 @@ static bool may_linger(struct inode_table *table, const struct inode *inode)
         return false;
     if (!S_ISREG(inode->type) && !S_ISDIR(inode->type) && !S_ISLNK(inode->type))
         return false;
-    /* One that keeps its descriptor has lost its last name, or never had any. */
-    bool pinned = atomic_load(&inode->fd) >= 0 && inode->cache_slot == INODE_CACHE_NO_SLOT;
+    /*
+     * One that keeps its descriptor has lost its last name, or never had any. The slot comes first:
+     * a descriptor that is cached gets one before it is there, and is gone before it loses that.
+     */
+    bool pinned = atomic_load(&inode->cache_slot) == INODE_CACHE_NO_SLOT && inode_has_fd(inode);
     return inode->handle_length && !pinned && inode->mount == table->slab[INODE_ROOT].mount;
 }
 
@@ -35,7 +42,9 @@ bool inode_linger(struct inode_table *table, struct inode *inode, uint64_t *ret_
     *ret_oldest = 0;
     if (!may_linger(table, inode))
         return false;
-    if (inode_has_fd(inode))
+    if (!inode_closes_silently(table, inode))
+        inode_cache_drop(table, inode);
+    else if (inode_has_fd(inode))
         janitor_wake(table->server->janitor);
     if (atomic_load(&inode->lingers))
         return true;

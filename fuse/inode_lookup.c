@@ -206,8 +206,8 @@ static bool count_one_more(struct inode *inode)
 }
 
 /*
- * The same on one that the guest has forgotten and that lingers. On file systems that others change
- * as well, a descriptor may not keep a number from being used again: not there.
+ * The same on one that the guest has forgotten and that lingers, where a descriptor keeps a number
+ * from being used again.
  */
 static bool count_first(struct inode_table *table, struct inode *inode)
 {

@@ -99,6 +99,9 @@ int inode_pin(struct fuse_thread *thread, struct inode *inode);
 /* inode_fd.c: offers fd to be the inode's cached descriptor. False: not wanted, the caller keeps
  * it. */
 bool inode_cache_offer(struct fuse_thread *thread, struct inode *inode, int fd);
+/* Closes the inode's descriptor, if it has one, when every request that may have found it has
+ * ended. */
+void inode_cache_drop(struct inode_table *table, struct inode *inode);
 /* Takes the inode's descriptor away from it, wherever it is from; -1: it has none. */
 int inode_cache_remove(struct inode_table *table, struct inode *inode);
 
@@ -143,7 +146,7 @@ bool inode_slot_put(struct inode_table *table, struct inode *inode);
 bool inode_chunk_in_use(struct inode_table *table, uint32_t index);
 /* How many slots are in use: not those that threads keep. */
 uint32_t inode_slots_used(struct inode_table *table);
-/* Gives back the memory of slots that are no longer in use. No lock held; one thread at a time. */
+/* Gives back the memory of slots that are no longer in use. No lock held. */
 void inode_slots_rest(struct inode_table *table);
 
 #endif

@@ -226,13 +226,6 @@ struct pinner {
     const uint64_t *ids;
 };
 
-static void close_counted(void *context, uint64_t fd)
-{
-    struct fuse_server *server = context;
-    close((int)fd);
-    fd_budget_give(&server->budget, NULL);
-}
-
 /*
  * Asks for descriptors, which come to the cache, takes places away from it, keeps some descriptors
  * for good and lets go of them, at random.
@@ -265,9 +258,7 @@ static void *pin_and_let_go(void *argument)
             inode_let_go(mine.thread, inode);
             break;
         case 2:
-            fd = inode_cache_remove(server->inodes, inode);
-            if (fd >= 0)
-                epoch_retire(server->epochs, close_counted, server, (uint64_t)fd);
+            inode_cache_drop(server->inodes, inode);
             break;
         case 3:
             if (inode_budget_take(server, &mine.thread->purse) == 0)
