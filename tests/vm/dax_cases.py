@@ -149,6 +149,7 @@ def case_larger_than_window():
     tool("check", "file", MIB // 2 + LARGE // 2, LARGE // 4, 2)
 
 
+# dax_cases.sh looks at those of the host again after a remount.
 def case_small_files():
     count = 200
     host("make-small", "from-host", count, 4)

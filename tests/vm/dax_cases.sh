@@ -44,7 +44,7 @@ remount() {
     for options in "$VM_MOUNT_OPTIONS" "${VM_MOUNT_OPTIONS/dax=inode/}"; do
         umount "$VM_MOUNT"
         mount -t virtiofs ${options:+-o "$options"} viofs "$VM_MOUNT"
-        /daxtool small "$VM_MOUNT/cases/small_files/from-host" 400 4 map
+        /daxtool small "$VM_MOUNT/cases/small_files/from-host" 200 4 map
     done
 }
 
