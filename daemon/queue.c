@@ -214,7 +214,10 @@ bool queue_batch_is_full(unsigned done, int64_t age_ns, unsigned behind)
 {
     if (age_ns >= QUEUE_BATCH_NS)
         return true;
-    return done >= QUEUE_BATCH_MIN && age_ns / (done - 1) * behind <= QUEUE_WAKE_NS;
+    if (done < QUEUE_BATCH_MIN)
+        return false;
+    int64_t left_ns = age_ns / (done - 1) * behind;
+    return left_ns <= (behind <= QUEUE_WAKE_LEFT ? QUEUE_WAKE_NS : QUEUE_WAKE_NS / 2);
 }
 
 /* Returns true when a notification is waiting, or may be. */

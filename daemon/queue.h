@@ -40,8 +40,10 @@
  * A notification costs as much as several small requests, so completions gather in a batch while
  * there is more to do. But a driver that is told late has nothing new in the ring when the last
  * request is done, and the two take turns, each idle while the other works. So it is told when what
- * is left would be done, at the pace of this batch, before it is awake: within QUEUE_WAKE_NS. No
- * batch is announced with less than QUEUE_BATCH_MIN in it before it is QUEUE_BATCH_NS old.
+ * is left would be done, at the pace of this batch, before it is awake: within QUEUE_WAKE_NS, or,
+ * if that is more than QUEUE_WAKE_LEFT requests, within half of it, as a driver that is woken for a
+ * few of many short ones has to be woken for the rest as well. No batch is announced with less than
+ * QUEUE_BATCH_MIN in it before it is QUEUE_BATCH_NS old.
  *
  * When the next request takes its time, its thread cannot look: then the control thread does, every
  * QUEUE_WATCH_MS. It also takes the role away from a leader who has not got on for as long, so a
@@ -51,6 +53,7 @@
 #define QUEUE_BATCH_MIN        4
 #define QUEUE_BATCH_NS         100000
 #define QUEUE_WAKE_NS          30000
+#define QUEUE_WAKE_LEFT        10
 #define QUEUE_WATCH_MS         4
 
 enum queue_state {

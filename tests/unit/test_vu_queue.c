@@ -94,8 +94,13 @@ static void batch_notifies_once(void)
 static void batch_gathers_what_time_allows(void)
 {
     /* Quick requests: what is left is done before the driver is awake. */
-    CHECK(queue_batch_is_full(QUEUE_BATCH_MIN, QUEUE_BATCH_MIN * 1000, 20));
+    CHECK(queue_batch_is_full(QUEUE_BATCH_MIN, QUEUE_BATCH_MIN * 500, 20));
     CHECK(!queue_batch_is_full(QUEUE_BATCH_MIN - 1, 1, 0));
+    /* Many of them, for which it would have to be woken once more, and just not. */
+    CHECK(!queue_batch_is_full(11, 10000, QUEUE_WAKE_NS / 2 / 1000 + 1));
+    CHECK(queue_batch_is_full(11, 10000, QUEUE_WAKE_NS / 2 / 1000));
+    CHECK(queue_batch_is_full(11, 20000, QUEUE_WAKE_LEFT));
+    CHECK(!queue_batch_is_full(11, 20000, QUEUE_WAKE_LEFT + 1));
     /* Slow ones, with enough left for the time until then, and just not. */
     CHECK(!queue_batch_is_full(11, 50000, QUEUE_WAKE_NS / 5000 + 1));
     CHECK(queue_batch_is_full(11, 50000, QUEUE_WAKE_NS / 5000));
