@@ -17,8 +17,7 @@ int host_stat_fd(int fd, struct statx *ret_attributes);
 /* The same; sync is 0 or one of AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC. */
 int host_stat_synced(int fd, int sync, struct statx *ret_attributes);
 
-/* What GETATTR needs of it, by the cheapest system call: without mount, device, birth, and flags.
- */
+/* What GETATTR needs of it, by the cheapest system call: no mount, device, birth, or flags. */
 int host_stat_basic(int fd, struct statx *ret_attributes);
 
 /* An O_PATH descriptor of name in dirfd, of the link itself if it is one. Caller owns *ret_fd. */

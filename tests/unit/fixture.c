@@ -98,6 +98,16 @@ void fixture_forget(struct fixture *fixture, uint64_t id, uint64_t count)
     fixture_leave(fixture);
 }
 
+uint64_t fixture_open(struct fixture *fixture, const char *name, int flags, uint64_t nodeid)
+{
+    uint64_t fh;
+    int fd = openat(share_dir, name, flags | O_CLOEXEC);
+    if (fd < 0 || inode_budget_take(fixture->server, &fixture->thread->purse) < 0 ||
+        handle_new(fixture->thread, HANDLE_FILE, fd, (uint32_t)flags, nodeid, &fh) < 0)
+        return 0;
+    return fh;
+}
+
 unsigned open_descriptors(void)
 {
     unsigned count = 0;

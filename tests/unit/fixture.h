@@ -31,6 +31,9 @@ void fixture_leave(struct fixture *fixture);
 uint64_t fixture_look_up(struct fixture *fixture, const char *name, int *ret_error);
 void fixture_forget(struct fixture *fixture, uint64_t id, uint64_t count);
 
+/* A handle of the share's file of that name, counted, as OPEN makes it. 0: there is none. */
+uint64_t fixture_open(struct fixture *fixture, const char *name, int flags, uint64_t nodeid);
+
 /* Of this process. */
 unsigned open_descriptors(void);
 

@@ -166,12 +166,11 @@ static void give_back(struct attack *attack)
     forget(guest, known->link, 1);
     forget(guest, known->fifo, 1);
     epoch_reclaim(guest->server->epochs);
-    uint32_t inodes = inode_count(guest->server->inodes);
-    if (guest->server->session.flags & FUSE_EXPORT_SUPPORT) {
-        inodes = 1; /* those that are forgotten linger */
-        while (inode_rest(guest->server->inodes))
-            continue;
-    }
+    /* Then those that are forgotten linger; their descriptors do not, or not for long. */
+    bool linger = guest->server->session.flags & FUSE_EXPORT_SUPPORT;
+    uint32_t inodes = linger ? 1 : inode_count(guest->server->inodes);
+    while (linger && inode_rest(guest->server->inodes))
+        continue;
     int descriptors = fd_budget_used(&guest->server->budget);
     if ((inodes != 1 || descriptors != 0) && !attack->left)
         dprintf(attack->messages, "%s: %u inodes and %d descriptors left\n", attack->row->name,

@@ -19,17 +19,6 @@
 
 #define NODE UINT64_C(0x500000007)
 
-/* A handle of the share's file of that name, counted, as OPEN makes it. 0: there is none. */
-static uint64_t open_new(struct fixture *fixture, const char *name, int flags, uint64_t nodeid)
-{
-    uint64_t fh;
-    int fd = openat(share_dir, name, flags | O_CLOEXEC);
-    if (fd < 0 || inode_budget_take(fixture->server, &fixture->thread->purse) < 0 ||
-        handle_new(fixture->thread, HANDLE_FILE, fd, (uint32_t)flags, nodeid, &fh) < 0)
-        return 0;
-    return fh;
-}
-
 static int fd_of(struct fixture *fixture, uint64_t fh, uint64_t nodeid)
 {
     struct handle *handle;
@@ -50,7 +39,7 @@ static void opened_again(void)
     int budget = fd_budget_used(&fixture.server->budget);
 
     CHECK_EQ(handle_open_idle(fixture.thread, NODE, &again), -ENOENT);
-    fh = open_new(&fixture, "f", O_RDONLY, NODE);
+    fh = fixture_open(&fixture, "f", O_RDONLY, NODE);
     int fd = fd_of(&fixture, fh, NODE);
     CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE + 1), -EBADF);
     CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
@@ -87,14 +76,14 @@ static void not_idle(void)
     share_file("f", "content");
     unsigned descriptors = open_descriptors();
     for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        fh = open_new(&fixture, "f", others[i], NODE);
+        fh = fixture_open(&fixture, "f", others[i], NODE);
         CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
         CHECK_EQ(open_descriptors(), descriptors);
     }
 
     struct fixture other = fixture;
     CHECK_EQ(fuse_thread_new(fixture.server, NULL, &other.thread), 0);
-    fh = open_new(&fixture, "f", O_RDONLY, NODE);
+    fh = fixture_open(&fixture, "f", O_RDONLY, NODE);
     fixture_enter(&other);
     CHECK_EQ(handle_get(other.thread, HANDLE_FILE, fh, NODE, &handle), 0);
     CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
@@ -120,7 +109,7 @@ static void closed(void)
 
     for (unsigned i = 0; i < 3; i++) {
         uint64_t nodeid = NODE + i * HANDLES_IDLE_MAX;
-        fh = open_new(&fixture, "f", O_RDONLY, nodeid);
+        fh = fixture_open(&fixture, "f", O_RDONLY, nodeid);
         CHECK_EQ(handle_release_idle(fixture.thread, fh, nodeid), 0);
         CHECK_EQ(open_descriptors(), descriptors + 1);
     }
@@ -130,7 +119,7 @@ static void closed(void)
     CHECK_EQ(open_descriptors(), descriptors);
 
     /* Being opened again makes it fresh, but not for ever: the host may have deleted it by now. */
-    fh = open_new(&fixture, "f", O_RDONLY, NODE);
+    fh = fixture_open(&fixture, "f", O_RDONLY, NODE);
     for (unsigned i = 0; i < 2; i++) {
         CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
         CHECK_EQ(handle_rest(table), 1);
@@ -140,7 +129,7 @@ static void closed(void)
     CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
     CHECK_EQ(open_descriptors(), descriptors);
 
-    fh = open_new(&fixture, "f", O_RDONLY, NODE);
+    fh = fixture_open(&fixture, "f", O_RDONLY, NODE);
     CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
     CHECK_EQ(inode_rest(fixture.server->inodes), 1);
     CHECK_EQ(inode_rest(fixture.server->inodes), 0);
@@ -148,7 +137,7 @@ static void closed(void)
 
     /* No more than are asked for. */
     for (unsigned i = 0; i < 5; i++) {
-        fh = open_new(&fixture, "f", O_RDONLY, NODE + i);
+        fh = fixture_open(&fixture, "f", O_RDONLY, NODE + i);
         CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE + i), 0);
     }
     CHECK_EQ(handle_close_idle(table, 3), 3);
@@ -157,7 +146,7 @@ static void closed(void)
     CHECK_EQ(handle_close_idle(table, 3), 0);
 
     /* The end of the session. */
-    fh = open_new(&fixture, "f", O_RDONLY, NODE);
+    fh = fixture_open(&fixture, "f", O_RDONLY, NODE);
     CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE), 0);
     handle_release_all(table);
     CHECK_EQ(open_descriptors(), descriptors);
@@ -173,7 +162,7 @@ static bool is_open(int fd)
 /* A file that is closed late. Returns its descriptor. */
 static int release_late(struct fixture *fixture, uint64_t nodeid)
 {
-    uint64_t fh = open_new(fixture, "f", O_RDWR, nodeid), again;
+    uint64_t fh = fixture_open(fixture, "f", O_RDWR, nodeid), again;
     int fd = fd_of(fixture, fh, nodeid);
     if (handle_release_late(fixture->thread, fh, nodeid) < 0 ||
         fd_of(fixture, fh, nodeid) != -EBADF ||
@@ -239,7 +228,7 @@ static void late(void)
 
     /* A file that becomes idle meanwhile is not what the thread has to close. */
     release_late(&fixture, NODE);
-    uint64_t fh = open_new(&fixture, "f", O_RDONLY, NODE);
+    uint64_t fh = fixture_open(&fixture, "f", O_RDONLY, NODE);
     fd = fd_of(&fixture, fh, NODE);
     CHECK_EQ(handle_release_idle(thread, fh, NODE), 0);
     handle_close_late(thread, true);
@@ -273,7 +262,7 @@ static void forgotten(void)
     unsigned descriptors = open_descriptors();
     uint64_t id = fixture_look_up(&fixture, "f", NULL);
     CHECK(id != 0);
-    fh = open_new(&fixture, "f", O_RDONLY, id);
+    fh = fixture_open(&fixture, "f", O_RDONLY, id);
     CHECK_EQ(handle_release_idle(fixture.thread, fh, id), 0);
     CHECK(open_descriptors() > descriptors);
     fixture_forget(&fixture, id, 1);
@@ -290,7 +279,7 @@ static void budget_comes_first(void)
     struct fd_budget *budget = &fixture.server->budget;
     int before = fd_budget_used(budget);
     for (unsigned i = 0; i < 50; i++) {
-        uint64_t fh = open_new(&fixture, "f", O_RDONLY, NODE + i);
+        uint64_t fh = fixture_open(&fixture, "f", O_RDONLY, NODE + i);
         CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE + i), 0);
     }
     CHECK(fd_budget_used(budget) > before);
@@ -348,7 +337,7 @@ static void scarce_for_many(void)
         (void)handle_close_idle(fixture.server->handles, UINT_MAX);
         int before = fd_budget_used(budget), rest = 0;
         for (unsigned i = 0; i < 1000; i++) {
-            uint64_t fh = open_new(&fixture, "f", O_RDONLY, NODE + i);
+            uint64_t fh = fixture_open(&fixture, "f", O_RDONLY, NODE + i);
             CHECK_EQ(handle_release_idle(fixture.thread, fh, NODE + i), 0);
         }
         int idle = fd_budget_used(budget) - before;
@@ -419,7 +408,7 @@ static void stress_once(struct stress *stress)
         if (handle_open_idle(mine->thread, node, &fh) == 0)
             stress->again++;
         else
-            fh = open_new(mine, names[n], O_RDONLY, node);
+            fh = fixture_open(mine, names[n], O_RDONLY, node);
         stress->wrong += handle_get(mine->thread, HANDLE_FILE, fh, node, &handle) < 0 ||
                          fstat(handle->fd, &st) < 0 || st.st_ino != stress->ino[n];
         int error = what % 4 ? handle_release_idle(mine->thread, fh, node)

@@ -65,12 +65,15 @@ static uint64_t look_up_often(struct fixture *fixture, const char *name)
 /* An idle file of the node. Returns its descriptor. */
 static int leave_idle(struct fixture *fixture, const char *name, uint64_t id)
 {
-    uint64_t fh;
-    int fd = openat(share_dir, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || inode_budget_take(fixture->server, &fixture->thread->purse) < 0 ||
-        handle_new(fixture->thread, HANDLE_FILE, fd, O_RDONLY, id, &fh) < 0 ||
-        handle_release_idle(fixture->thread, fh, id) < 0)
-        return -1;
+    struct handle *handle;
+    int fd = -1;
+    uint64_t fh = fixture_open(fixture, name, O_RDONLY, id);
+    fixture_enter(fixture);
+    if (handle_get(fixture->thread, HANDLE_FILE, fh, id, &handle) == 0)
+        fd = handle->fd;
+    if (handle_release_idle(fixture->thread, fh, id) < 0)
+        fd = -1;
+    fixture_leave(fixture);
     return fd;
 }
 
