@@ -325,8 +325,8 @@ static bool watch_leader(struct queue *queue, bool all_may_wait)
     if (pthread_mutex_trylock(&queue->pop_lock))
         return true;
     atomic_store(&queue->thread_wanted, false);
-    if (queue->leader && stuck && !queue->role_kept && !all_may_wait &&
-        !atomic_load(&queue->asleep) && steps == atomic_load(&queue->steps))
+    if (queue->leader && stuck && !all_may_wait && !atomic_load(&queue->asleep) &&
+        steps == atomic_load(&queue->steps))
         depose(queue);
     if (!queue->leader)
         add_thread(queue);
@@ -483,7 +483,6 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features, u
         return -EFAULT;
     }
     queue->leader = NULL;
-    queue->role_kept = false;
     queue->stopping = false;
     queue->followers = 0;
     queue->threads_starting = 0;

@@ -80,6 +80,7 @@ struct worker {
     bool owes;               /* its own: the notification of its last chain was put off */
     bool unsettled;          /* its own: it has run a request since it settled all */
     bool overdue;            /* its own: and so far it could not settle any of it */
+    bool retook;             /* its own: the running chain is no longer the ring's */
     struct fuse_thread *fuse;
     struct virtq_slot slot;
 
@@ -132,13 +133,20 @@ struct queue {
     pthread_cond_t role_free; /* with pop_lock: followers wait here */
     pthread_cond_t started;   /* with pop_lock: queue_start() waits here */
     struct worker *leader;    /* NULL: none */
-    bool role_kept;           /* it leaves its chain in the ring: nobody else may take one now */
     bool stopping;
     unsigned followers;
     unsigned threads_starting; /* made, and not yet reported */
     unsigned threads_failed;   /* could not get what they need */
     unsigned threads_alive;
     atomic_uint pop_wanted; /* so many threads wait for pop_lock */
+
+    /*
+     * Heads of chains whose requests a stop has interrupted when others were taken behind them:
+     * they are begun anew before anything else is taken, so there are no more of them than threads.
+     * They outlive stops as deferred chains do.
+     */
+    uint16_t again[QUEUE_THREADS_MAX];
+    unsigned again_count;
 
     struct timespec woken; /* the leader, by the last kick. Written with pop_lock held */
     bool busy;             /* and soon after the one before */

@@ -88,6 +88,7 @@ struct virtq_ops {
     void (*begin)(struct virtq *vq, uint16_t avail_base);
     int (*pop)(struct virtq *vq, struct virtq_slot *slot);
     void (*unpop)(struct virtq *vq);
+    int (*retake)(struct virtq *vq, struct virtq_slot *slot, uint16_t head);
     bool (*has_more)(struct virtq *vq);
     unsigned (*behind)(const struct virtq *vq, const struct virtq_slot *slot);
     bool (*arm_kicks)(struct virtq *vq);
@@ -164,6 +165,15 @@ static inline int virtq_pop(struct virtq *vq, struct virtq_slot *slot)
 static inline void virtq_unpop(struct virtq *vq)
 {
     vq->ops->unpop(vq);
+}
+
+/*
+ * Takes a chain again that was taken before, by its head, and not given back: others behind it were
+ * taken since. Returns 1 or -EBADMSG, as virtq_pop().
+ */
+static inline int virtq_retake(struct virtq *vq, struct virtq_slot *slot, uint16_t head)
+{
+    return vq->ops->retake(vq, slot, head);
 }
 
 /* True when another chain can be taken (or the ring is found broken) at once. */

@@ -248,27 +248,18 @@ static int walk_chain(struct virtq *vq, struct virtq_slot *slot, struct walk *wa
     }
 }
 
-static int split_pop(struct virtq *vq, struct virtq_slot *slot)
+/* Reads the chain into slot. Returns 1 or -EBADMSG. */
+static inline int read_chain(struct virtq *vq, struct virtq_slot *slot, uint16_t head)
 {
     struct walk walk = {0};
 
-    if (!split_has_more(vq))
-        return 0;
-    if ((uint16_t)(vq->avail_seen - vq->last_avail) > vq->layout.size)
-        return broken(vq, "an available index more than the queue's size ahead");
-
-    unsigned head = load16(&vq->avail->ring[vq->last_avail & (vq->layout.size - 1)]);
-    if (head >= vq->layout.size)
-        return broken(vq, "a chain's head outside the table");
     int rc = walk_chain(vq, slot, &walk, head);
     if (rc < 0)
         return rc;
     if (walk.bytes > UINT32_MAX)
         return broken(vq, "a chain of 4 GiB or more");
 
-    vq->last_avail++;
-    slot->head = (uint16_t)head;
-    slot->next_avail = vq->last_avail;
+    slot->head = head;
     slot->chain = (struct fuse_chain){
         .readable = slot->iov,
         .readable_count = walk.readable,
@@ -278,6 +269,28 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
         .unreachable = walk.unreachable,
     };
     return 1;
+}
+
+static int split_pop(struct virtq *vq, struct virtq_slot *slot)
+{
+    if (!split_has_more(vq))
+        return 0;
+    if ((uint16_t)(vq->avail_seen - vq->last_avail) > vq->layout.size)
+        return broken(vq, "an available index more than the queue's size ahead");
+
+    uint16_t head = load16(&vq->avail->ring[vq->last_avail & (vq->layout.size - 1)]);
+    if (head >= vq->layout.size)
+        return broken(vq, "a chain's head outside the table");
+    int rc = read_chain(vq, slot, head);
+    if (rc > 0)
+        slot->next_avail = ++vq->last_avail;
+    return rc;
+}
+
+static int split_retake(struct virtq *vq, struct virtq_slot *slot, uint16_t head)
+{
+    slot->next_avail = vq->last_avail;
+    return read_chain(vq, slot, head);
 }
 
 /* The driver overwrites an entry of its ring only after the chain in it was given back. */
@@ -340,6 +353,7 @@ const struct virtq_ops virtq_split_ops = {
     .begin = split_begin,
     .pop = split_pop,
     .unpop = split_unpop,
+    .retake = split_retake,
     .has_more = split_has_more,
     .behind = split_behind,
     .arm_kicks = split_arm_kicks,

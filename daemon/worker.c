@@ -93,22 +93,6 @@ static void request_may_block(void *argument)
         wake_watch(queue->context);
 }
 
-/*
- * The file system's hook: whether the running request may be left in the ring. As long as this
- * thread is the leader, nobody has taken anything behind it.
- */
-static bool request_may_restart(void *argument)
-{
-    struct worker *worker = argument;
-    struct queue *queue = worker->queue;
-
-    queue_lock_pop(queue);
-    bool leading = queue->leader == worker;
-    queue->role_kept = leading;
-    pthread_mutex_unlock(&queue->pop_lock);
-    return leading;
-}
-
 /* The file system's hook: the running request is answered later. */
 static struct fuse_deferral *defer_request(void *argument, const struct iovec *pieces,
                                            unsigned count)
@@ -268,9 +252,21 @@ static void settle_first(struct worker *worker, bool all)
     got_on(worker);
 }
 
+/* pop_lock held. Returns as virtq_pop(), and 0 for a ring that was not started. */
+static int next_chain(struct worker *worker)
+{
+    struct queue *queue = worker->queue;
+
+    worker->retook = queue->again_count > 0;
+    if (worker->retook)
+        return virtq_retake(&queue->virtq, &worker->slot, queue->again[--queue->again_count]);
+    return queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
+}
+
 /*
- * Becomes leader and takes a chain. Returns 1 with a chain, 0 when the queue stops or has no use
- * for this thread, or a negative errno when the ring is broken.
+ * Becomes leader and takes a chain; one that was left for later can do without a leader. Returns 1
+ * with a chain, 0 when the queue stops or has no use for this thread, or a negative errno when the
+ * ring is broken.
  */
 static int take_chain(struct worker *worker)
 {
@@ -280,7 +276,7 @@ static int take_chain(struct worker *worker)
     queue_lock_pop(queue);
     got_on(worker);
     while (!queue->stopping) {
-        if (queue->leader && queue->leader != worker) {
+        if (queue->leader && queue->leader != worker && !queue->again_count) {
             if (has_to_settle(worker) || fuse_thread_puts_off(worker->fuse)) {
                 settle_first(worker, true);
                 continue;
@@ -292,9 +288,9 @@ static int take_chain(struct worker *worker)
         if (!queue->leader) {
             queue_step(queue);        /* what the last leader was stuck in is not this one's */
             worker->unsettled = true; /* but it may have had to settle */
+            queue->leader = worker;
         }
-        queue->leader = worker;
-        rc = queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
+        rc = next_chain(worker);
         if (guestfault_taken()) {
             queue->virtq.fault = "its ring was taken away";
             rc = -EFAULT;
@@ -312,8 +308,10 @@ static int take_chain(struct worker *worker)
             settle_first(worker, true);
     }
     if (rc > 0) {
-        queue_step(queue);
-        virtq_disarm_kicks(&queue->virtq);
+        if (queue->leader == worker) {
+            queue_step(queue);
+            virtq_disarm_kicks(&queue->virtq);
+        }
         worker->chain_memory = queue->memory;
         if (worker->owes || queue->worker_slots > 1)
             ask_for_watch(queue->context);
@@ -372,18 +370,22 @@ static void let_go(struct worker *worker)
 }
 
 /*
- * Leaves the chain in the ring, after request_may_restart(): a stop has interrupted the request,
- * and it can be begun anew. If it is this queue that stops, the ring goes on with the chain when it
- * runs again, here or elsewhere; otherwise this thread does, in a moment.
+ * Leaves the chain for later: a stop has interrupted the request, and it can be begun anew. As long
+ * as this thread is the leader nobody has taken anything behind the chain, and it can stay in the
+ * ring: if that stops, it goes on with the chain when it runs again, here or elsewhere. A chain
+ * with others taken behind it is for this queue. If it is another one that stops, this thread comes
+ * back to the chain in a moment.
  */
-static void leave_in_ring(struct worker *worker)
+static void leave_for_later(struct worker *worker)
 {
     struct queue *queue = worker->queue;
     struct pollfd wake = {.fd = queue->wake_fd, .events = POLLIN};
 
     queue_lock_pop(queue);
-    virtq_unpop(&queue->virtq);
-    queue->role_kept = false;
+    if (queue->leader == worker && !worker->retook)
+        virtq_unpop(&queue->virtq);
+    else
+        queue->again[queue->again_count++] = worker->slot.head;
     pthread_mutex_lock(&queue->push_lock);
     struct memmap *held = release_memory(worker);
     pthread_mutex_unlock(&queue->push_lock);
@@ -420,7 +422,7 @@ static void serve(struct worker *worker)
         if (guestfault_taken())
             queue_break(queue, "guest memory was taken away");
         if (length == FUSE_SERVER_RESTART)
-            leave_in_ring(worker);
+            leave_for_later(worker);
         else if (length == FUSE_SERVER_DEFERRED)
             let_go(worker);
         else
@@ -452,7 +454,7 @@ static bool prepare(struct worker *worker)
     struct queue *queue = worker->queue;
     struct fuse_thread_hooks hooks = {.may_wait = request_may_wait,
                                       .may_block = request_may_block,
-                                      .may_restart = request_may_restart,
+                                      .restarts = true,
                                       .defer = defer_request,
                                       .argument = worker};
     char name[16];

@@ -229,8 +229,7 @@ static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
     if (error == -REQ_DEFERRED)
         return FUSE_SERVER_DEFERRED;
     if (error == -REQ_STOPPED) {
-        const struct fuse_thread_hooks *hooks = &thread->hooks;
-        if ((row->flags & F_RESTARTS) && hooks->may_restart && hooks->may_restart(hooks->argument))
+        if ((row->flags & F_RESTARTS) && thread->hooks.restarts)
             return FUSE_SERVER_RESTART;
         error = -EAGAIN;
     }

@@ -121,11 +121,6 @@ void window_refuse_from(unsigned call)
 struct front front;
 static struct dax_mapper mapper;
 
-static bool may_restart(void *argument)
-{
-    return ((struct front *)argument)->restartable;
-}
-
 void window_begin(struct guest *guest, bool exact)
 {
     front = (struct front){.exact = exact};
@@ -142,7 +137,7 @@ void window_begin(struct guest *guest, bool exact)
     guest->init_flags |= FUSE_MAP_ALIGNMENT | FUSE_HAS_INODE_DAX;
     guest->init_flags &= ~(uint64_t)FUSE_WRITEBACK_CACHE;
     guest->mapper = &mapper;
-    guest->hooks = (struct fuse_thread_hooks){.may_restart = may_restart, .argument = &front};
+    guest->hooks = (struct fuse_thread_hooks){.restarts = true};
     guest_start(guest);
 }
 

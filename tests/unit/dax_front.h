@@ -33,7 +33,6 @@ struct front {
     unsigned maps, unmaps;
     unsigned refuse_from; /* this map call and later ones are refused; 0: none */
     unsigned stop_from;   /* the same, as if the device were being stopped */
-    bool restartable;     /* requests may be left in their ring then */
     unsigned violations;
     bool overlap_expected;
     bool frozen; /* nothing that is mapped may be taken away: the guest is looking */

@@ -305,7 +305,6 @@ static void stopped_requests_come_again(void)
         struct iovec readable = {&request, sizeof(request)}, writable = {&reply, sizeof(reply)};
         struct fuse_chain chain = {
             .readable = &readable, .readable_count = 1, .writable = &writable, .writable_count = 1};
-        front.restartable = true;
         front.maps = 0;
         front.stop_from = stop < 3 ? 1 + (stop == 2) : 0;
         size_t used = fuse_server_run(guest.thread, &chain);
@@ -314,7 +313,9 @@ static void stopped_requests_come_again(void)
     }
     CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
     /* One that cannot come again is told to. */
-    front.restartable = false;
+    fuse_thread_free(guest.thread);
+    guest.hooks.restarts = false;
+    CHECK_EQ(fuse_thread_new(guest.server, &guest.hooks, &guest.thread), 0);
     front.stop_from = 1;
     CHECK_EQ(window_setup(&guest, node, 0, MIB2, true), -EAGAIN);
     front.stop_from = 0;

@@ -131,8 +131,13 @@ static void chain_left_in_the_ring(void)
     CHECK_EQ(ring.slot.head, 3);
     CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
     CHECK_EQ(ring.slot.head, 4);
+    CHECK_EQ(virtq_retake(&ring.vq, &ring.slot, 3), 1);
+    CHECK_EQ(ring.slot.head, 3);
+    CHECK_EQ(ring.slot.chain.readable[0].iov_len, 100);
     CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 0);
     CHECK_EQ(ring.used->idx, UINT16_MAX);
+    ring.desc[3].addr = 0;
+    CHECK_EQ(virtq_retake(&ring.vq, &ring.slot, 3), -EBADMSG);
     teardown();
 }
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Requests that are answered later, from another thread: what a ring may go through meanwhile. */
+/*
+ * Requests that are answered later, from another thread, or begun anew when others were taken
+ * behind them: what a ring may go through meanwhile.
+ */
 #include <linux/virtio_config.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -13,25 +17,36 @@
 /* What fake_finish() answers with. */
 #define ANSWER "deferred answer."
 
-static int begin(struct front *front)
+static int begin_with_pool(struct front *front, unsigned pool_size)
 {
     fake_clear();
     front_init(front);
+    front->settings.thread_pool_size = pool_size;
     if (front_start(front) < 0 || front_negotiate(front, BASIC) < 0)
         return -1;
     return front_set_memory(front) < 0 ? -1 : front_start_ring(front, 1);
 }
 
-/* Defers a request on buffers i and i + 1, and sees that the ring goes on behind it. */
-static bool defer_one(struct front *front, unsigned i)
+static int begin(struct front *front)
+{
+    return begin_with_pool(front, 0);
+}
+
+static bool is_echoed(struct front *front, unsigned i)
 {
     uint32_t head = 99;
 
+    return front_used(front, 1, &head) == 56 && head == i;
+}
+
+/* Defers a request on buffers i and i + 1, and sees that the ring goes on behind it. */
+static bool defer_one(struct front *front, unsigned i)
+{
     memset(front_buffer(front, i + 1), 0, 64);
     front_request(front, 1, i, FAKE_DEFER, 0, 64);
     front_request(front, 1, 40, FAKE_ECHO, 0, 64);
     front_kick(front, 1);
-    return front_used(front, 1, &head) == 56 && head == 40;
+    return is_echoed(front, 40);
 }
 
 static bool is_answered(struct front *front, unsigned i)
@@ -225,6 +240,122 @@ static void offered_twice(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
+/* Begins with a request that was interrupted when another one had been taken behind it. */
+static void begin_interrupted(struct front *front)
+{
+    CHECK_EQ(begin_with_pool(front, 1), 0);
+    front_request(front, 1, 0, FAKE_RESTART, 1, 64);
+    front_request(front, 1, 2, FAKE_ECHO, 0, 64);
+    front_kick(front, 1);
+    CHECK(is_echoed(front, 2));
+    CHECK(fake_restarts > 0);
+}
+
+static void check_begun_anew(struct front *front)
+{
+    uint32_t head = 99;
+
+    fake_release();
+    CHECK_EQ(front_used(front, 1, &head), 8);
+    CHECK_EQ(head, 0);
+    CHECK_EQ(((struct fake_request *)front_buffer(front, 1))->argument, 1);
+    CHECK_EQ(front_end(front), DEVICE_END_CLEAN);
+}
+
+/* The ring goes on: the request is run again and again, but not all the time. */
+static void begun_anew(void)
+{
+    struct front front;
+    struct timespec start, end;
+
+    begin_interrupted(&front);
+    unsigned before = fake_restarts;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    while (fake_restarts < before + 20)
+        usleep(1000);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    CHECK((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 >= 9);
+    check_begun_anew(&front);
+}
+
+static uint16_t used_flags(const struct front *front)
+{
+    return __atomic_load_n(&front->queues[1].used->flags, __ATOMIC_RELAXED);
+}
+
+/* Once the leader asks for kicks and sleeps, it does not miss any. */
+static void kicked_meanwhile(void)
+{
+    struct front front;
+
+    begin_interrupted(&front);
+    for (unsigned i = 0; i < 1000 && used_flags(&front); i++)
+        usleep(1000);
+    unsigned before = fake_restarts;
+    while (fake_restarts < before + 20)
+        CHECK_EQ(used_flags(&front), 0);
+    check_begun_anew(&front);
+}
+
+/* It is not in the ring any more, even when nothing is taken behind it now. */
+static void begun_anew_by_the_leader(void)
+{
+    struct front front;
+
+    begin_interrupted(&front);
+    CHECK_EQ(front_stop_ring(&front, 1), 2);
+    ((struct fake_request *)front_buffer(&front, 0))->argument = 0;
+    unsigned before = fake_restarts;
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    while (fake_restarts < before + 3)
+        usleep(1000);
+    CHECK_EQ(front_stop_ring(&front, 1), 2);
+    ((struct fake_request *)front_buffer(&front, 0))->argument = 1;
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    check_begun_anew(&front);
+}
+
+/* By the first thread of the ring's next run, without a kick. */
+static void begun_anew_after_a_pause(void)
+{
+    struct front front;
+
+    begin_interrupted(&front);
+    for (unsigned pause = 0; pause < 3; pause++) {
+        CHECK_EQ(front_stop_ring(&front, 1), 2);
+        unsigned before = fake_restarts;
+        usleep(5000);
+        CHECK_EQ(fake_restarts, before);
+        CHECK_EQ(front_start_ring(&front, 1), 0);
+    }
+    check_begun_anew(&front);
+}
+
+/* By nobody when the ring starts elsewhere, or anew. */
+static void not_begun_anew(void)
+{
+    uint64_t zero = 0;
+
+    for (unsigned reset = 0; reset < 2; reset++) {
+        struct front front;
+
+        begin_interrupted(&front);
+        CHECK_EQ(front_stop_ring(&front, 1), 2);
+        unsigned before = fake_restarts;
+        if (reset)
+            CHECK_EQ(front_ask(&front, VU_SET_STATUS, &zero, 8, NULL, 0), 0);
+        front.queues[1].avail_index = 1;
+        CHECK_EQ(front_start_ring(&front, 1), 0);
+        front.queues[1].avail_index = 2;
+        CHECK(is_echoed(&front, 2));
+        front_request(&front, 1, 4, FAKE_ECHO, 0, 64);
+        front_kick(&front, 1);
+        CHECK(is_echoed(&front, 4));
+        CHECK_EQ(fake_restarts, before);
+        CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    }
+}
+
 int main(void)
 {
     RUN(answered_later);
@@ -235,5 +366,10 @@ int main(void)
     RUN(front_end_leaves);
     RUN(memory_changes);
     RUN(offered_twice);
+    RUN(begun_anew);
+    RUN(kicked_meanwhile);
+    RUN(begun_anew_by_the_leader);
+    RUN(begun_anew_after_a_pause);
+    RUN(not_begun_anew);
     return test_result();
 }

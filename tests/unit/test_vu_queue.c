@@ -302,25 +302,6 @@ static void make_two_threads(struct front *front)
     usleep(10000);
 }
 
-/* When others may have taken what is behind it, it must be answered. */
-static void interrupted_request_of_many_threads(void)
-{
-    struct front front;
-
-    front_init(&front);
-    front.settings.thread_pool_size = 1;
-    CHECK_EQ(begin(&front, BASIC), 0);
-    CHECK_EQ(front_start_ring(&front, 1), 0);
-    make_two_threads(&front);
-    fake_clear();
-    front_request(&front, 1, 0, FAKE_RESTART, 1, 64);
-    front_kick(&front, 1);
-    CHECK_EQ(front_used(&front, 1, NULL), 8);
-    CHECK_EQ(((uint32_t *)front_buffer(&front, 1))[1], EAGAIN);
-    CHECK_EQ(fake_restarts, 0);
-    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
-}
-
 /* The server hears that the stuck request has ended while its thread is still there. */
 static void ring_breaks_behind_a_stuck_request(void)
 {
@@ -757,7 +738,6 @@ int main(void)
     RUN(many_requests_on_four_threads);
     RUN(stop_and_restart);
     RUN(interrupted_request_stays_in_the_ring);
-    RUN(interrupted_request_of_many_threads);
     RUN(ring_breaks_behind_a_stuck_request);
     RUN(disabled_ring_waits);
     RUN(broken_chain_costs_one_queue);
