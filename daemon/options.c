@@ -47,6 +47,7 @@ static void set_defaults(struct settings *settings)
         .sandbox = SANDBOX_NAMESPACE,
         .seccomp = SECCOMP_KILL,
         .thread_pool_size = THREAD_POOL_SIZE,
+        .poll_us = POLL_US_AUTO,
         .log_level = LOG_LEVEL_INFO,
     };
 }

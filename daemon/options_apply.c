@@ -164,6 +164,14 @@ int apply_unsigned(struct options_parser *parser, const struct option_row *row, 
     return 0;
 }
 
+int apply_poll_us(struct options_parser *parser, const struct option_row *row, const char *value)
+{
+    if (strcmp(value, "auto"))
+        return apply_unsigned(parser, row, value);
+    *(unsigned *)field(parser, row) = POLL_US_AUTO;
+    return 0;
+}
+
 int apply_fd(struct options_parser *parser, const struct option_row *row, const char *value)
 {
     uint64_t number;

@@ -608,13 +608,14 @@ const struct option_row option_rows[] = {
         .section = SECTION_THREADS,
         .argument = ARGUMENT_REQUIRED,
         .metavar = "microseconds",
-        .default_text = "0",
-        .apply = apply_unsigned,
+        .default_text = "auto",
+        .apply = apply_poll_us,
         FIELD(poll_us),
         .max = POLL_US_MAX,
         .help = "How long a queue's thread looks for the next request before it sleeps, 0 to "
                 "10000. A processor for each queue is then busy for as long after each request, "
-                "and the guest is answered without waking anybody up.",
+                "and the guest is answered without waking anybody up. auto: 100, while the guest "
+                "looks for replies itself instead of sleeping, and mostly asks again so soon.",
     },
     {
         .name = "request-queues",

@@ -75,7 +75,7 @@ const struct option_row *option_find(const char *name, size_t length);
 
 /* The ways in which a row takes its value. */
 option_apply apply_flag, apply_choice, apply_feature, apply_feature_flag, apply_string,
-    apply_unsigned, apply_fd;
+    apply_unsigned, apply_poll_us, apply_fd;
 option_apply apply_size, apply_power_of_two, apply_seconds;
 option_apply apply_tag, apply_modcaps, apply_id_map, apply_rlimit, apply_debug;
 option_apply apply_outcome, apply_migration, apply_compat;

@@ -189,7 +189,8 @@ void queue_announce(struct queue *queue)
     if (queue->unannounced == 0)
         return;
     queue->unannounced = 0;
-    if (!virtq_wants_notification(&queue->virtq))
+    queue->driver_awake = !virtq_wants_notification(&queue->virtq);
+    if (queue->driver_awake)
         return;
     if (queue->call_fd < 0)
         queue->call_missed = true;
@@ -490,6 +491,8 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features, u
     queue->threads_alive = 0;
     queue->unannounced = 0;
     queue->call_missed = false;
+    queue->driver_awake = false;
+    patience_start(&queue->patience);
     atomic_store(&queue->state, QUEUE_RUNNING);
     ring_up(queue);
 

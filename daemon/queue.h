@@ -28,6 +28,7 @@
 
 #include "fuse_server.h"
 #include "memmap.h"
+#include "patience.h"
 #include "virtq.h"
 
 /* Threads of one queue, at the most, whatever --thread-pool-size says. */
@@ -55,6 +56,14 @@
 #define QUEUE_WAKE_NS          30000
 #define QUEUE_WAKE_LEFT        10
 #define QUEUE_WATCH_MS         4
+
+/*
+ * A driver that does not want to be told of what is done is awake: it looks for replies, and will
+ * ask again soon. So the leader looks for requests as long, instead of sleeping and being woken,
+ * which on a virtual machine takes longer than most requests. A driver that sleeps itself is away
+ * for longer, and each look would take a processor's time that sleeping does not.
+ */
+#define QUEUE_LOOK_NS          100000
 
 enum queue_state {
     QUEUE_IDLE,    /* no threads */
@@ -96,7 +105,7 @@ struct queue_context {
     atomic_bool watched;               /* the control thread looks after the queues */
     int watch_fd;                      /* an eventfd: wakes it to do so */
     atomic_uint pool_left;             /* threads of --thread-pool-size that may still be made */
-    int64_t poll_ns;                   /* --poll-us */
+    int64_t poll_ns;                   /* --poll-us; -1: auto */
     const struct virtq_window *window; /* changes while no queue runs; NULL: none */
 };
 
@@ -148,8 +157,9 @@ struct queue {
     uint16_t again[QUEUE_THREADS_MAX];
     unsigned again_count;
 
-    struct timespec woken; /* the leader, by the last kick. Written with pop_lock held */
-    bool busy;             /* and soon after the one before */
+    struct patience patience; /* of a leader who looks for requests. pop_lock */
+    struct timespec woken;    /* the leader, by the last kick. Written with pop_lock held */
+    bool busy;                /* and soon after the one before */
 
     /* For the watch. Written with pop_lock held. */
     atomic_uint steps;         /* chains taken, sleeps ended */
@@ -164,6 +174,7 @@ struct queue {
     struct virtq_layout last_layout; /* of the ring's last run. Control thread only */
     uint16_t last_base;              /* where it stopped */
     bool call_missed;     /* a notification was wanted when there was no call descriptor */
+    bool driver_awake;    /* it did not want to be told of the last batch */
     unsigned unannounced; /* completions since the last decision about a notification */
     struct timespec unannounced_since;
 

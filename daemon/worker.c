@@ -122,15 +122,13 @@ static bool sleep_for_kick(struct queue *queue, int timeout_ms)
 }
 
 /*
- * --poll-us: looks at the ring for a while before it asks for kicks. pop_lock is held, and let go
- * of when somebody else wants it. Returns true when the ring has something, or may have.
+ * Looks at the ring for a while. pop_lock is held, and let go of when somebody else wants it.
+ * Returns true when the ring has something, or may have.
  */
-static bool poll_ring(struct queue *queue)
+static bool poll_ring(struct queue *queue, int64_t poll_ns)
 {
     struct timespec start;
 
-    if (!queue->context->poll_ns)
-        return false;
     clock_gettime(CLOCK_MONOTONIC, &start);
     do {
         for (unsigned i = 0; i < POLL_LOOKS; i++) {
@@ -138,8 +136,26 @@ static bool poll_ring(struct queue *queue)
                 return true;
             cpu_relax();
         }
-    } while (queue_ns_since(&start) < queue->context->poll_ns);
+    } while (queue_ns_since(&start) < poll_ns);
     return false;
+}
+
+/*
+ * Before kicks are asked for: whether the ring has something, or may have, as --poll-us says, or
+ * within the time in which a driver that is awake mostly asks again.
+ */
+static bool look_for_work(struct queue *queue, bool driver_awake)
+{
+    int64_t poll_ns = queue->context->poll_ns;
+
+    if (poll_ns >= 0)
+        return poll_ns && poll_ring(queue, poll_ns);
+    if (!driver_awake || !patience_asks(&queue->patience))
+        return false;
+    bool found = poll_ring(queue, QUEUE_LOOK_NS);
+    if (!atomic_load(&queue->pop_wanted))
+        patience_learns(&queue->patience, found ? LOOK_FOUND : LOOK_IN_VAIN);
+    return found;
 }
 
 /* The same with pop_lock held, which is let go of meanwhile. */
@@ -176,9 +192,11 @@ static bool wait_for_work(struct queue *queue, int timeout_ms)
 {
     pthread_mutex_lock(&queue->push_lock);
     queue_announce(queue);
+    bool awake = queue->driver_awake;
     pthread_mutex_unlock(&queue->push_lock);
 
-    bool looks_again = queue->kicked && (queue->index ? poll_ring(queue) : let_gather(queue));
+    bool looks_again =
+        queue->kicked && (queue->index ? look_for_work(queue, awake) : let_gather(queue));
     if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
         if (atomic_load(&queue->pop_wanted))
             queue_let_in(queue);

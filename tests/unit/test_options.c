@@ -190,7 +190,7 @@ static void defaults_are_those_of_rust_virtiofsd(void)
     CHECK(!settings.modcaps_add && !settings.modcaps_drop);
     CHECK(!settings.rlimit_nofile_set);
     CHECK_EQ(settings.thread_pool_size, THREAD_POOL_SIZE);
-    CHECK_EQ(settings.poll_us, 0);
+    CHECK_EQ(settings.poll_us, POLL_US_AUTO);
     CHECK_EQ(settings.request_queues, REQUEST_QUEUES_MAX);
     CHECK(!settings.attr_timeout.set && !settings.entry_timeout.set);
     CHECK(!settings.negative_timeout.set);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* When viofs-mount looks for replies, and when it sleeps. */
+/* When one looks for what comes next, and when one sleeps. */
 #include "patience.h"
 #include "test.h"
 

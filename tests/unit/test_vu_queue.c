@@ -486,36 +486,6 @@ static void pool_has_a_limit(void)
     CHECK_EQ(fake_bad, 0);
 }
 
-/* With --poll-us the driver need not kick, and a stop or a memory table does not wait. */
-static void polled_ring(void)
-{
-    struct front front;
-    int64_t start;
-
-    front_init(&front);
-    front.settings.poll_us = POLL_US_MAX;
-    CHECK_EQ(begin(&front, ALL), 0);
-    CHECK_EQ(front_start_ring(&front, 1), 0);
-    front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
-    front_kick(&front, 1);
-    CHECK_EQ(front_used(&front, 1, NULL), 56);
-    unsigned unkicked = 0;
-    for (unsigned i = 0; i < 200; i++) {
-        front_request(&front, 1, 0, FAKE_ECHO, 0, 64);
-        start = milliseconds();
-        while (front_used_index(&front, 1) != front.queues[1].avail_index &&
-               milliseconds() - start < POLL_US_MAX / 2000)
-            continue;
-        unkicked += front_used_index(&front, 1) == front.queues[1].avail_index;
-        front_kick(&front, 1); /* it may have gone to sleep */
-        CHECK_EQ(front_used(&front, 1, NULL), 56);
-    }
-    CHECK(unkicked >= 100);
-    CHECK_EQ(set_memory_in_halves(&front), 0);
-    CHECK(front_stop_ring(&front, 1) == front.queues[1].avail_index);
-    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
-}
-
 /* A memory table that comes while a request runs: its old memory stays, the answer comes soon. */
 static void memory_changes_under_a_request(void)
 {
@@ -744,7 +714,6 @@ int main(void)
     RUN(truncated_memory_is_survived);
     RUN(pool_thread_takes_over);
     RUN(pool_has_a_limit);
-    RUN(polled_ring);
     RUN(memory_changes_under_a_request);
     RUN(ring_without_memory_breaks);
     RUN(stop_answers_what_runs);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Whether to stay awake for a reply.
+ * Whether to stay awake for what comes next: viofs-mount for a reply, the daemon for a request.
  *
- * Who sleeps until the reply comes is woken by the back-end, which on a virtual machine takes
- * longer than most requests.  Looking for it costs CPU time instead, and for nothing when the reply
- * comes later than one is ready to look.  So it is done as long as most looks find what they look
- * for; after that only now and then, to see whether things have changed.
+ * Who sleeps until it comes is woken by the other side, which on a virtual machine takes longer
+ * than most requests.  Looking for it costs CPU time instead, and for nothing when it comes later
+ * than one is ready to look.  So it is done as long as most looks find what they look for; after
+ * that only now and then, to see whether things have changed.
  *
  * Owner: one thread each.  No system calls here: a matter of counting.
  */
-#ifndef VIOFS_MOUNT_PATIENCE_H
-#define VIOFS_MOUNT_PATIENCE_H
+#ifndef VIOFS_PATIENCE_H
+#define VIOFS_PATIENCE_H
 
 #include <stdbool.h>
 
@@ -29,7 +29,8 @@ enum look {
 /* Full of confidence. */
 void patience_start(struct patience *patience);
 
-/* A wait begins: whether to look.  If so, patience_learns has to follow. */
+/* A wait begins: whether to look.  If so, patience_learns follows when the look was not broken off.
+ */
 bool patience_asks(struct patience *patience);
 
 /* How the look ended. */
