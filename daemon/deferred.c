@@ -171,5 +171,4 @@ void deferred_drop(struct queue *queue)
         }
     }
     pthread_mutex_unlock(&queue->push_lock);
-    queue->again_count = 0;
 }

@@ -54,10 +54,7 @@ void deferred_resume(struct queue *queue);
 /* From now on guest memory is this. push_lock held. */
 void deferred_change_memory(struct queue *queue, struct memmap *memory);
 
-/*
- * Nobody is left to be answered, nor are there requests to be begun anew (queue.h). Takes
- * push_lock; no thread of the queue exists.
- */
+/* Nobody is left to be answered. Takes push_lock. */
 void deferred_drop(struct queue *queue);
 
 #endif

@@ -355,7 +355,7 @@ void device_reset(struct device *device)
         struct queue *queue = &device->queues[i];
 
         device_end_ring(queue);
-        deferred_drop(queue);
+        queue_forget_chains(queue);
         queue->enabled = false;
         queue->layout_size_set = false;
         queue->layout_addresses_set = false;

@@ -66,8 +66,8 @@ bool device_stop_asked(struct device *device);
 void device_wait_message(struct device *device, int socket_fd);
 
 /*
- * Stops the queue, or all of them, and waits until what they had taken is answered, or left in the
- * ring for later. Requests of ours to the front-end end at once, those of other queues, too, and no
+ * Stops the queue, or all of them, and waits until what they had taken is answered, or left for
+ * later. Requests of ours to the front-end end at once, those of other queues, too, and no
  * further one is made until device_resume_requests(), or a queue is started. timeout_ms -1: for
  * ever, unless the daemon must stop. Returns 0, or -ETIMEDOUT when a request hangs: such a queue
  * stays as it is, and the device must not be used or freed any more until a later call succeeds.

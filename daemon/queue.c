@@ -48,9 +48,15 @@ static void replace_fd(int *place, int fd)
     *place = fd;
 }
 
-void queue_free(struct queue *queue)
+void queue_forget_chains(struct queue *queue)
 {
     deferred_drop(queue);
+    queue->kept_count = 0;
+}
+
+void queue_free(struct queue *queue)
+{
+    queue_forget_chains(queue);
     replace_fd(&queue->kick_fd, -1);
     replace_fd(&queue->call_fd, -1);
     replace_fd(&queue->err_fd, -1);
@@ -189,9 +195,9 @@ void queue_announce(struct queue *queue)
     if (queue->unannounced == 0)
         return;
     queue->unannounced = 0;
-    queue->driver_awake = !virtq_wants_notification(&queue->virtq);
-    if (queue->driver_awake)
+    if (!virtq_wants_notification(&queue->virtq))
         return;
+    queue->driver_told = true;
     if (queue->call_fd < 0)
         queue->call_missed = true;
     else
@@ -397,7 +403,10 @@ static void ring_up(struct queue *queue)
         queue->last_base == queue->avail_base && same_layout(&queue->last_layout, &queue->layout);
 
     if (!goes_on)
-        deferred_drop(queue);
+        queue_forget_chains(queue);
+    /* What was taken from the ring shows that it was started. */
+    if (queue->kept_count)
+        queue->kicked = true;
     pthread_mutex_lock(&queue->push_lock);
     queue->ring_up = true;
     deferred_resume(queue);
@@ -491,7 +500,7 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features, u
     queue->threads_alive = 0;
     queue->unannounced = 0;
     queue->call_missed = false;
-    queue->driver_awake = false;
+    queue->driver_told = false;
     patience_start(&queue->patience);
     atomic_store(&queue->state, QUEUE_RUNNING);
     ring_up(queue);
@@ -534,6 +543,8 @@ void queue_finish_stop(struct queue *queue)
     queue->left_over = queue->kicked && atomic_load(&queue->state) == QUEUE_RUNNING &&
                        virtq_has_more(&queue->virtq);
     (void)guestfault_taken();
+    if (atomic_load(&queue->state) == QUEUE_BROKEN)
+        queue_forget_chains(queue);
     /* A broken one stays so until the front-end takes notice. */
     atomic_compare_exchange_strong(&queue->state, &expected, QUEUE_IDLE);
     end_run(queue);

@@ -58,10 +58,11 @@
 #define QUEUE_WATCH_MS         4
 
 /*
- * A driver that does not want to be told of what is done is awake: it looks for replies, and will
- * ask again soon. So the leader looks for requests as long, instead of sleeping and being woken,
- * which on a virtual machine takes longer than most requests. A driver that sleeps itself is away
- * for longer, and each look would take a processor's time that sleeping does not.
+ * A driver that did not want to be told of anything since the leader last waited is awake: it looks
+ * for replies, and will ask again soon. So the leader looks for requests as long, instead of
+ * sleeping and being woken, which on a virtual machine takes longer than most requests. A driver
+ * that has to be woken first is away for longer, and each look would take a processor's time that
+ * sleeping does not.
  */
 #define QUEUE_LOOK_NS          100000
 
@@ -89,7 +90,7 @@ struct worker {
     bool owes;               /* its own: the notification of its last chain was put off */
     bool unsettled;          /* its own: it has run a request since it settled all */
     bool overdue;            /* its own: and so far it could not settle any of it */
-    bool retook;             /* its own: the running chain is no longer the ring's */
+    bool keeps_chain;        /* its own: the one in slot was interrupted, to be begun anew */
     struct fuse_thread *fuse;
     struct virtq_slot slot;
 
@@ -150,12 +151,12 @@ struct queue {
     atomic_uint pop_wanted; /* so many threads wait for pop_lock */
 
     /*
-     * Heads of chains whose requests a stop has interrupted when others were taken behind them:
-     * they are begun anew before anything else is taken, so there are no more of them than threads.
-     * They outlive stops as deferred chains do.
+     * Heads of chains that threads kept when the ring stopped (worker.c). When it goes on they are
+     * taken again before anything else, so threads and this list never have more chains than there
+     * are threads. pop_lock, or no thread exists.
      */
-    uint16_t again[QUEUE_THREADS_MAX];
-    unsigned again_count;
+    uint16_t kept[QUEUE_THREADS_MAX];
+    unsigned kept_count;
 
     struct patience patience; /* of a leader who looks for requests. pop_lock */
     struct timespec woken;    /* the leader, by the last kick. Written with pop_lock held */
@@ -174,7 +175,7 @@ struct queue {
     struct virtq_layout last_layout; /* of the ring's last run. Control thread only */
     uint16_t last_base;              /* where it stopped */
     bool call_missed;     /* a notification was wanted when there was no call descriptor */
-    bool driver_awake;    /* it did not want to be told of the last batch */
+    bool driver_told;     /* since the leader last waited */
     unsigned unannounced; /* completions since the last decision about a notification */
     struct timespec unannounced_since;
 
@@ -233,6 +234,12 @@ void queue_break(struct queue *queue, const char *why);
  * Returns true when something was going on: look again.
  */
 bool queue_watch(struct queue *queue, bool all_may_wait);
+
+/*
+ * Nobody is left to be answered: drops what is deferred, and kept to be begun anew. No thread of
+ * the queue exists.
+ */
+void queue_forget_chains(struct queue *queue);
 
 /* For worker.c. push_lock held: tells the driver of what was given back, if it wants to know. */
 void queue_announce(struct queue *queue);

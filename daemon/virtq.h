@@ -160,7 +160,7 @@ static inline int virtq_pop(struct virtq *vq, struct virtq_slot *slot)
 
 /*
  * Leaves the chain that was taken last to the next virtq_pop(), as if it had not been taken. Once
- * after each pop, and only if no other chain was taken since. The slot is free for another one.
+ * after each pop, and only if no other chain was popped since. The slot is free for another one.
  */
 static inline void virtq_unpop(struct virtq *vq)
 {

@@ -192,11 +192,12 @@ static bool wait_for_work(struct queue *queue, int timeout_ms)
 {
     pthread_mutex_lock(&queue->push_lock);
     queue_announce(queue);
-    bool awake = queue->driver_awake;
+    bool told = queue->driver_told;
+    queue->driver_told = false;
     pthread_mutex_unlock(&queue->push_lock);
 
     bool looks_again =
-        queue->kicked && (queue->index ? look_for_work(queue, awake) : let_gather(queue));
+        queue->kicked && (queue->index ? look_for_work(queue, !told) : let_gather(queue));
     if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
         if (atomic_load(&queue->pop_wanted))
             queue_let_in(queue);
@@ -270,21 +271,27 @@ static void settle_first(struct worker *worker, bool all)
     got_on(worker);
 }
 
-/* pop_lock held. Returns as virtq_pop(), and 0 for a ring that was not started. */
-static int next_chain(struct worker *worker)
+/*
+ * pop_lock held, and the queue does not stop. Takes the chain again that this thread has kept, or
+ * one that a thread kept when the ring stopped. Returns 0 when there is none, or as virtq_retake().
+ */
+static int retake_chain(struct worker *worker)
 {
     struct queue *queue = worker->queue;
+    uint16_t head = worker->slot.head;
 
-    worker->retook = queue->again_count > 0;
-    if (worker->retook)
-        return virtq_retake(&queue->virtq, &worker->slot, queue->again[--queue->again_count]);
-    return queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
+    if (!worker->keeps_chain && !queue->kept_count)
+        return 0;
+    if (!worker->keeps_chain)
+        head = queue->kept[--queue->kept_count];
+    worker->keeps_chain = false;
+    return virtq_retake(&queue->virtq, &worker->slot, head);
 }
 
 /*
- * Becomes leader and takes a chain; one that was left for later can do without a leader. Returns 1
- * with a chain, 0 when the queue stops or has no use for this thread, or a negative errno when the
- * ring is broken.
+ * Becomes leader and takes a chain, or takes one again, which is no business of the leader's.
+ * Returns 1 with a chain, 0 when the queue stops or has no use for this thread, or a negative errno
+ * when the ring is broken.
  */
 static int take_chain(struct worker *worker)
 {
@@ -294,7 +301,10 @@ static int take_chain(struct worker *worker)
     queue_lock_pop(queue);
     got_on(worker);
     while (!queue->stopping) {
-        if (queue->leader && queue->leader != worker && !queue->again_count) {
+        rc = retake_chain(worker);
+        if (rc)
+            break;
+        if (queue->leader && queue->leader != worker) {
             if (has_to_settle(worker) || fuse_thread_puts_off(worker->fuse)) {
                 settle_first(worker, true);
                 continue;
@@ -308,7 +318,7 @@ static int take_chain(struct worker *worker)
             worker->unsettled = true; /* but it may have had to settle */
             queue->leader = worker;
         }
-        rc = next_chain(worker);
+        rc = queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
         if (guestfault_taken()) {
             queue->virtq.fault = "its ring was taken away";
             rc = -EFAULT;
@@ -325,6 +335,8 @@ static int take_chain(struct worker *worker)
         if (puts_off && !came)
             settle_first(worker, true);
     }
+    if (worker->keeps_chain)
+        queue->kept[queue->kept_count++] = worker->slot.head;
     if (rc > 0) {
         if (queue->leader == worker) {
             queue_step(queue);
@@ -391,8 +403,8 @@ static void let_go(struct worker *worker)
  * Leaves the chain for later: a stop has interrupted the request, and it can be begun anew. As long
  * as this thread is the leader nobody has taken anything behind the chain, and it can stay in the
  * ring: if that stops, it goes on with the chain when it runs again, here or elsewhere. A chain
- * with others taken behind it is for this queue. If it is another one that stops, this thread comes
- * back to the chain in a moment.
+ * with others taken behind it is kept: if the ring does not go on here, it is never answered. If it
+ * is another ring that stops, this thread comes back to the chain in a moment.
  */
 static void leave_for_later(struct worker *worker)
 {
@@ -400,10 +412,9 @@ static void leave_for_later(struct worker *worker)
     struct pollfd wake = {.fd = queue->wake_fd, .events = POLLIN};
 
     queue_lock_pop(queue);
-    if (queue->leader == worker && !worker->retook)
+    worker->keeps_chain = queue->leader != worker;
+    if (!worker->keeps_chain)
         virtq_unpop(&queue->virtq);
-    else
-        queue->again[queue->again_count++] = worker->slot.head;
     pthread_mutex_lock(&queue->push_lock);
     struct memmap *held = release_memory(worker);
     pthread_mutex_unlock(&queue->push_lock);
@@ -472,7 +483,6 @@ static bool prepare(struct worker *worker)
     struct queue *queue = worker->queue;
     struct fuse_thread_hooks hooks = {.may_wait = request_may_wait,
                                       .may_block = request_may_block,
-                                      .restarts = true,
                                       .defer = defer_request,
                                       .argument = worker};
     char name[16];

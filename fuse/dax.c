@@ -265,6 +265,8 @@ int dax_unmap(struct fuse_thread *thread, uint64_t window_offset, uint64_t lengt
     int result = 0;
     for (uint32_t i = 0; i < length >> DAX_RANGE_SHIFT; i++) {
         int error = evict(thread, &dax->ranges[first + i], true);
+        if (error == -REQ_STOPPED)
+            return error;
         if (error)
             result = error;
     }

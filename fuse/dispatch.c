@@ -105,9 +105,9 @@ static void call_hook(const struct fuse_thread *thread, void (*hook)(void *argum
 }
 
 /*
- * Where some request is stuck, others are likely to be soon. With a DAX window a request may have
- * to stay in its ring, for which its thread must lead the queue: so there they are not let go
- * ahead.
+ * Where some request is stuck, others are likely to be soon. With a DAX window a stop may interrupt
+ * them, and they stay in their ring, where another back-end would find them as well, only as long
+ * as their thread leads the queue: so there they are not let go ahead.
  */
 static bool may_get_stuck(const struct fuse_server *server, uint32_t mount)
 {
@@ -229,7 +229,7 @@ static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
     if (error == -REQ_DEFERRED)
         return FUSE_SERVER_DEFERRED;
     if (error == -REQ_STOPPED) {
-        if ((row->flags & F_RESTARTS) && thread->hooks.restarts)
+        if (row->flags & F_RESTARTS)
             return FUSE_SERVER_RESTART;
         error = -EAGAIN;
     }

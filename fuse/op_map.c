@@ -53,6 +53,8 @@ int op_removemapping(struct fuse_req *req)
         if (error)
             return error;
         error = dax_unmap(req->thread, one.moffset, one.len);
+        if (error == -REQ_STOPPED)
+            return error;
         if (error)
             result = error;
     }

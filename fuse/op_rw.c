@@ -160,8 +160,8 @@ static int write_how(const struct fuse_write_in *in, bool append)
 
 /*
  * Nothing is ahead of a direct write that must not overtake it, and nothing behind it either: the
- * guest's kernel drops what it has cached of the place before and after. With a window the thread
- * keeps the queue, as it may have to leave the request in it.
+ * guest's kernel drops what it has cached of the place before and after. With a window the inode
+ * is still wanted afterwards, so the request does not step out.
  */
 static int write_file(struct fuse_req *req, int fd, const struct handle *handle,
                       struct iovec *pieces, unsigned count, bool append, size_t *ret_length)

@@ -60,14 +60,12 @@ struct fuse_deferral {
     void (*finish)(struct fuse_deferral *deferral, const void *reply, size_t length);
 };
 
-/* What the thread's owner wants to know while a request runs, and can do. Each may be NULL. */
+/* What the thread's owner wants to know while a request runs. Each may be NULL. */
 struct fuse_thread_hooks {
     /* The request may take long: what is batched should not wait for it. */
     void (*may_wait)(void *argument);
     /* The same, about to make a host call that may block: others may go on meanwhile. */
     void (*may_block)(void *argument);
-    /* FUSE_SERVER_RESTART may be returned: the owner will run the request again. */
-    bool restarts;
     /*
      * The running request is answered later: count pieces (16 at the most) of its writable list,
      * which are copied, are where the reply will go. fuse_server_run() then returns
@@ -99,9 +97,9 @@ void fuse_thread_free(struct fuse_thread *thread);
  * were filled, from its start: the used length; 0 for requests without a reply (FORGET and its
  * kind) and for chains with no room for a reply header.
  *
- * FUSE_SERVER_RESTART, if the thread's owner restarts requests: the mapper said -ECANCELED, nothing
- * was written to the chain, and nothing was done that must not be done twice. The request is to be
- * run again later: the guest does not notice that its device was stopped.
+ * FUSE_SERVER_RESTART: the mapper said -ECANCELED, nothing was written to the chain, and nothing
+ * was done that must not be done twice. The request is to be run again later: the guest does not
+ * notice that its device was stopped.
  */
 #define FUSE_SERVER_RESTART  ((size_t)-1)
 /* The chain was taken over by the defer hook: its thread has nothing more to do with it. */

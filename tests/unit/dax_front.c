@@ -78,7 +78,10 @@ static int front_map(void *owner, const struct dax_mapping *mapping)
 
 static int unmap_locked(uint64_t offset, uint64_t length)
 {
-    if (front.stop_from)
+    if (front.broken)
+        return -EIO;
+    front.broken = front.breaks;
+    if (front.stop_from || front.breaks)
         return -ECANCELED;
     if (front.frozen)
         violation("take away what the guest looks at");
@@ -137,7 +140,6 @@ void window_begin(struct guest *guest, bool exact)
     guest->init_flags |= FUSE_MAP_ALIGNMENT | FUSE_HAS_INODE_DAX;
     guest->init_flags &= ~(uint64_t)FUSE_WRITEBACK_CACHE;
     guest->mapper = &mapper;
-    guest->hooks = (struct fuse_thread_hooks){.restarts = true};
     guest_start(guest);
 }
 
@@ -165,15 +167,19 @@ int window_setup(struct guest *guest, uint64_t node, uint64_t file_offset, uint6
 
 int window_removal(struct guest *guest, uint64_t node, uint64_t window_offset)
 {
-    struct {
-        struct fuse_removemapping_in in;
-        uint32_t padding;
-        struct fuse_removemapping_one one;
-    } args;
     struct fuse_removemapping_in in = {.count = 1};
     struct fuse_removemapping_one one = {.moffset = window_offset, .len = MIB2};
-    (void)args;
     return guest_call(guest, FUSE_REMOVEMAPPING, node, &in, sizeof(in), &one, sizeof(one), 64);
+}
+
+int window_two_removals(struct guest *guest, uint64_t node, uint64_t window_offset, bool one_piece)
+{
+    struct fuse_removemapping_in in = {.count = one_piece ? 1 : 2};
+    struct fuse_removemapping_one two[] = {
+        {.moffset = window_offset, .len = one_piece ? 2 * MIB2 : MIB2},
+        {.moffset = window_offset + MIB2, .len = MIB2}};
+    return guest_call(guest, FUSE_REMOVEMAPPING, node, &in, sizeof(in), two,
+                      in.count * sizeof(two[0]), 64);
 }
 
 int window_getattr(struct guest *guest, uint64_t node)

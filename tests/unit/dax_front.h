@@ -33,6 +33,8 @@ struct front {
     unsigned maps, unmaps;
     unsigned refuse_from; /* this map call and later ones are refused; 0: none */
     unsigned stop_from;   /* the same, as if the device were being stopped */
+    bool breaks;          /* the next removal is stopped, and then the channel is of no use */
+    bool broken;
     unsigned violations;
     bool overlap_expected;
     bool frozen; /* nothing that is mapped may be taken away: the guest is looking */
@@ -51,6 +53,8 @@ int window_end(struct guest *guest);
 int window_setup(struct guest *guest, uint64_t node, uint64_t file_offset, uint64_t window_offset,
                  bool write);
 int window_removal(struct guest *guest, uint64_t node, uint64_t window_offset);
+/* REMOVEMAPPING of the two ranges there, in one piece or each by itself. */
+int window_two_removals(struct guest *guest, uint64_t node, uint64_t window_offset, bool one_piece);
 int window_getattr(struct guest *guest, uint64_t node);
 int window_set_size(struct guest *guest, uint64_t node, uint64_t size);
 

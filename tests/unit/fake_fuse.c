@@ -222,7 +222,7 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
     case FAKE_MAP:
     case FAKE_UNMAP:
         request.argument = ask_mapper(request.command);
-        if (request.argument == ECANCELED && thread->hooks.restarts)
+        if (request.argument == ECANCELED)
             return FUSE_SERVER_RESTART;
         break;
     case FAKE_RESTART:
@@ -230,10 +230,7 @@ static size_t run(struct fuse_thread *thread, struct fuse_chain *chain)
             thread->hooks.may_block(thread->hooks.argument);
         if (was_released())
             break;
-        if (thread->hooks.restarts)
-            return FUSE_SERVER_RESTART;
-        request.argument = EAGAIN;
-        break;
+        return FUSE_SERVER_RESTART;
     case FAKE_DEFER:
         return defer(thread, chain);
     case FAKE_OWE:

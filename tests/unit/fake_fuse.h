@@ -19,8 +19,8 @@ enum fake_command {
     FAKE_FORGET = 5, /* no reply */
     FAKE_MAP = 6,    /* asks for fake_set_mapping(); replies as if argument were the error number */
     FAKE_UNMAP = 7,  /* the same, for taking it away */
-    FAKE_RESTART = 8, /* wants to be run again until fake_release(); if it cannot be, replies as if
-                         argument were EAGAIN */
+    FAKE_RESTART = 8, /* wants to be run again until fake_release(); with an argument it calls the
+                         may_block hook first */
     FAKE_DEFER = 9,   /* is answered by fake_finish(), with "deferred answer." */
     FAKE_OWE = 10,    /* its thread has to settle then, which takes until fake_release() */
     FAKE_PUT_OFF = 11 /* its thread puts something off */

@@ -197,6 +197,8 @@ int guest_send(struct guest *guest, struct fuse_in_header *header, const void *a
         return 0; /* no reply */
     if (used == FUSE_SERVER_DEFERRED)
         return GUEST_DEFERRED;
+    if (used == FUSE_SERVER_RESTART)
+        return GUEST_RESTART;
     return take_reply(guest, memory + GUARD, room, used, header->opcode);
 }
 

@@ -20,6 +20,7 @@
 
 #define GUEST_BODY_MAX (1u << 20)
 #define GUEST_DEFERRED 1 /* instead of an error: the request is answered later */
+#define GUEST_RESTART  2 /* the same: it is to be run again */
 
 struct guest {
     struct settings settings;

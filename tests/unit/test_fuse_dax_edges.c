@@ -312,20 +312,20 @@ static void stopped_requests_come_again(void)
         CHECK_EQ(reply.error, stop < 3 ? 77 : 0);
     }
     CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
-    /* One that cannot come again is told to. */
-    fuse_thread_free(guest.thread);
-    guest.hooks.restarts = false;
-    CHECK_EQ(fuse_thread_new(guest.server, &guest.hooks, &guest.thread), 0);
-    front.stop_from = 1;
-    CHECK_EQ(window_setup(&guest, node, 0, MIB2, true), -EAGAIN);
-    front.stop_from = 0;
     CHECK_EQ(window_setup(&guest, node, 0, MIB2, true), 0);
     front.stop_from = 1;
-    CHECK_EQ(window_removal(&guest, node, 0), -EAGAIN);
+    CHECK_EQ(window_removal(&guest, node, 0), GUEST_RESTART);
     CHECK_EQ(front.piece_count, 4);
     front.stop_from = 0;
-    CHECK_EQ(window_removal(&guest, node, 0), 0);
-    CHECK_EQ(front.piece_count, 2);
+    /* Whatever is to be said of the next one. */
+    for (unsigned one_piece = 0; one_piece < 2; one_piece++) {
+        front.breaks = true;
+        CHECK_EQ(window_two_removals(&guest, node, 0, one_piece), GUEST_RESTART);
+        front.breaks = front.broken = false;
+    }
+    CHECK_EQ(front.piece_count, 4);
+    CHECK_EQ(window_two_removals(&guest, node, 0, true), 0);
+    CHECK_EQ(front.piece_count, 0);
     CHECK_EQ(window_end(&guest), 0);
 }
 

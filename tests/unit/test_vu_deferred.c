@@ -248,17 +248,32 @@ static void begin_interrupted(struct front *front)
     front_request(front, 1, 2, FAKE_ECHO, 0, 64);
     front_kick(front, 1);
     CHECK(is_echoed(front, 2));
-    CHECK(fake_restarts > 0);
+    while (fake_restarts == 0)
+        usleep(100);
+}
+
+static void wait_for_restarts(unsigned more)
+{
+    unsigned end = fake_restarts + more;
+
+    while (fake_restarts < end)
+        usleep(100);
+}
+
+/* Whether the request that was interrupted calls the may_block hook when it is run again. */
+static void set_blocking(struct front *front, bool blocking)
+{
+    ((struct fake_request *)front_buffer(front, 0))->argument = blocking;
 }
 
 static void check_begun_anew(struct front *front)
 {
     uint32_t head = 99;
 
+    set_blocking(front, true);
     fake_release();
     CHECK_EQ(front_used(front, 1, &head), 8);
     CHECK_EQ(head, 0);
-    CHECK_EQ(((struct fake_request *)front_buffer(front, 1))->argument, 1);
     CHECK_EQ(front_end(front), DEVICE_END_CLEAN);
 }
 
@@ -269,49 +284,27 @@ static void begun_anew(void)
     struct timespec start, end;
 
     begin_interrupted(&front);
-    unsigned before = fake_restarts;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    while (fake_restarts < before + 20)
-        usleep(1000);
+    wait_for_restarts(20);
     clock_gettime(CLOCK_MONOTONIC, &end);
     CHECK((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 >= 9);
     check_begun_anew(&front);
 }
 
-static uint16_t used_flags(const struct front *front)
-{
-    return __atomic_load_n(&front->queues[1].used->flags, __ATOMIC_RELAXED);
-}
-
-/* Once the leader asks for kicks and sleeps, it does not miss any. */
-static void kicked_meanwhile(void)
+/* What comes meanwhile need not wait for it, and is kicked for as before. */
+static void ring_goes_on_meanwhile(void)
 {
     struct front front;
 
     begin_interrupted(&front);
-    for (unsigned i = 0; i < 1000 && used_flags(&front); i++)
-        usleep(1000);
-    unsigned before = fake_restarts;
-    while (fake_restarts < before + 20)
-        CHECK_EQ(used_flags(&front), 0);
-    check_begun_anew(&front);
-}
-
-/* It is not in the ring any more, even when nothing is taken behind it now. */
-static void begun_anew_by_the_leader(void)
-{
-    struct front front;
-
-    begin_interrupted(&front);
-    CHECK_EQ(front_stop_ring(&front, 1), 2);
-    ((struct fake_request *)front_buffer(&front, 0))->argument = 0;
-    unsigned before = fake_restarts;
-    CHECK_EQ(front_start_ring(&front, 1), 0);
-    while (fake_restarts < before + 3)
-        usleep(1000);
-    CHECK_EQ(front_stop_ring(&front, 1), 2);
-    ((struct fake_request *)front_buffer(&front, 0))->argument = 1;
-    CHECK_EQ(front_start_ring(&front, 1), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        set_blocking(&front, i % 2);
+        front_request(&front, 1, 40, FAKE_ECHO, 0, 64);
+        if (!(__atomic_load_n(&front.queues[1].used->flags, __ATOMIC_SEQ_CST)))
+            front_kick(&front, 1);
+        CHECK(is_echoed(&front, 40));
+    }
+    wait_for_restarts(3);
     check_begun_anew(&front);
 }
 
@@ -321,39 +314,81 @@ static void begun_anew_after_a_pause(void)
     struct front front;
 
     begin_interrupted(&front);
-    for (unsigned pause = 0; pause < 3; pause++) {
+    for (unsigned pause = 0; pause < 4; pause++) {
         CHECK_EQ(front_stop_ring(&front, 1), 2);
         unsigned before = fake_restarts;
         usleep(5000);
         CHECK_EQ(fake_restarts, before);
+        set_blocking(&front, pause % 2);
         CHECK_EQ(front_start_ring(&front, 1), 0);
+        wait_for_restarts(3);
     }
     check_begun_anew(&front);
 }
 
-/* By nobody when the ring starts elsewhere, or anew. */
-static void not_begun_anew(void)
+/* What is begun anew shows that the ring is started: at index 0, too, nobody waits for a kick. */
+static void started_at_zero(void)
 {
-    uint64_t zero = 0;
+    struct front front;
 
-    for (unsigned reset = 0; reset < 2; reset++) {
-        struct front front;
+    fake_clear();
+    front_init(&front);
+    front.settings.thread_pool_size = 1;
+    CHECK_EQ(front_start(&front), 0);
+    CHECK_EQ(front_negotiate(&front, BASIC), 0);
+    CHECK_EQ(front_set_memory(&front), 0);
+    front.queues[1].avail_index = UINT16_MAX - 1;
+    front.queues[1].avail->idx = UINT16_MAX - 1;
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 0, FAKE_RESTART, 1, 64);
+    front_request(&front, 1, 2, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(is_echoed(&front, 2));
+    while (fake_restarts == 0)
+        usleep(100);
+    CHECK_EQ(front_stop_ring(&front, 1), 0);
+    front_request(&front, 1, 4, FAKE_ECHO, 0, 64);
+    front.queues[1].avail_index = 0;
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front.queues[1].avail_index = 1;
+    CHECK(is_echoed(&front, 4));
+    check_begun_anew(&front);
+}
 
-        begin_interrupted(&front);
-        CHECK_EQ(front_stop_ring(&front, 1), 2);
-        unsigned before = fake_restarts;
-        if (reset)
-            CHECK_EQ(front_ask(&front, VU_SET_STATUS, &zero, 8, NULL, 0), 0);
-        front.queues[1].avail_index = 1;
-        CHECK_EQ(front_start_ring(&front, 1), 0);
-        front.queues[1].avail_index = 2;
-        CHECK(is_echoed(&front, 2));
-        front_request(&front, 1, 4, FAKE_ECHO, 0, 64);
-        front_kick(&front, 1);
-        CHECK(is_echoed(&front, 4));
-        CHECK_EQ(fake_restarts, before);
-        CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
-    }
+/* By nobody when the ring starts elsewhere. */
+static void not_begun_anew_elsewhere(void)
+{
+    struct front front;
+
+    begin_interrupted(&front);
+    CHECK_EQ(front_stop_ring(&front, 1), 2);
+    unsigned before = fake_restarts;
+    front.queues[1].avail_index = 1;
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front.queues[1].avail_index = 2;
+    CHECK(is_echoed(&front, 2));
+    front_request(&front, 1, 4, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(is_echoed(&front, 4));
+    CHECK_EQ(fake_restarts, before);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+}
+
+/* Nor after a reset, at whatever index. */
+static void not_begun_anew_after_a_reset(void)
+{
+    struct front front;
+
+    begin_interrupted(&front);
+    CHECK_EQ(front_ask(&front, VU_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+    unsigned before = fake_restarts;
+    CHECK_EQ(front_negotiate(&front, BASIC), 0);
+    CHECK_EQ(front_start_ring(&front, 1), 0);
+    front_request(&front, 1, 4, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(is_echoed(&front, 4));
+    CHECK_EQ(fake_restarts, before);
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
 int main(void)
@@ -367,9 +402,10 @@ int main(void)
     RUN(memory_changes);
     RUN(offered_twice);
     RUN(begun_anew);
-    RUN(kicked_meanwhile);
-    RUN(begun_anew_by_the_leader);
+    RUN(ring_goes_on_meanwhile);
     RUN(begun_anew_after_a_pause);
-    RUN(not_begun_anew);
+    RUN(started_at_zero);
+    RUN(not_begun_anew_elsewhere);
+    RUN(not_begun_anew_after_a_reset);
     return test_result();
 }
