@@ -32,8 +32,8 @@ struct device *device_new(const struct settings *settings, struct fuse_server *s
     device->context.server = server;
     device->context.needs_reset = &device->needs_reset;
     device->context.pool_left = settings->thread_pool_size;
-    device->context.poll_ns =
-        settings->poll_us == POLL_US_AUTO ? -1 : settings->poll_us * INT64_C(1000);
+    device->context.poll_ns = settings->poll_us * INT64_C(1000);
+    device->context.poll_always = settings->poll_always;
     device->queue_count = 1 + settings->request_queues;
     if (device->queue_count > DEVICE_QUEUES_MAX)
         device->queue_count = DEVICE_QUEUES_MAX;

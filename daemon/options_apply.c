@@ -166,9 +166,12 @@ int apply_unsigned(struct options_parser *parser, const struct option_row *row, 
 
 int apply_poll_us(struct options_parser *parser, const struct option_row *row, const char *value)
 {
-    if (strcmp(value, "auto"))
+    struct settings *settings = parser->settings;
+
+    settings->poll_always = strcmp(value, "auto");
+    if (settings->poll_always)
         return apply_unsigned(parser, row, value);
-    *(unsigned *)field(parser, row) = POLL_US_AUTO;
+    settings->poll_us = POLL_US_AUTO;
     return 0;
 }
 

@@ -195,8 +195,10 @@ void queue_announce(struct queue *queue)
     if (queue->unannounced == 0)
         return;
     queue->unannounced = 0;
-    if (!virtq_wants_notification(&queue->virtq))
+    if (!virtq_wants_notification(&queue->virtq)) {
+        queue->driver_untold = true;
         return;
+    }
     queue->driver_told = true;
     if (queue->call_fd < 0)
         queue->call_missed = true;
@@ -501,6 +503,7 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features, u
     queue->unannounced = 0;
     queue->call_missed = false;
     queue->driver_told = false;
+    queue->driver_untold = false;
     patience_start(&queue->patience);
     atomic_store(&queue->state, QUEUE_RUNNING);
     ring_up(queue);

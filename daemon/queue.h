@@ -57,15 +57,6 @@
 #define QUEUE_WAKE_LEFT        10
 #define QUEUE_WATCH_MS         4
 
-/*
- * A driver that did not want to be told of anything since the leader last waited is awake: it looks
- * for replies, and will ask again soon. So the leader looks for requests as long, instead of
- * sleeping and being woken, which on a virtual machine takes longer than most requests. A driver
- * that has to be woken first is away for longer, and each look would take a processor's time that
- * sleeping does not.
- */
-#define QUEUE_LOOK_NS          100000
-
 enum queue_state {
     QUEUE_IDLE,    /* no threads */
     QUEUE_RUNNING, /* threads serve the ring */
@@ -106,7 +97,8 @@ struct queue_context {
     atomic_bool watched;               /* the control thread looks after the queues */
     int watch_fd;                      /* an eventfd: wakes it to do so */
     atomic_uint pool_left;             /* threads of --thread-pool-size that may still be made */
-    int64_t poll_ns;                   /* --poll-us; -1: auto */
+    int64_t poll_ns;                   /* --poll-us */
+    bool poll_always;                  /* not only while the driver is awake */
     const struct virtq_window *window; /* changes while no queue runs; NULL: none */
 };
 
@@ -175,7 +167,8 @@ struct queue {
     struct virtq_layout last_layout; /* of the ring's last run. Control thread only */
     uint16_t last_base;              /* where it stopped */
     bool call_missed;     /* a notification was wanted when there was no call descriptor */
-    bool driver_told;     /* since the leader last waited */
+    bool driver_told;     /* of something, since the leader last waited */
+    bool driver_untold;   /* the same: it did not want to be */
     unsigned unannounced; /* completions since the last decision about a notification */
     struct timespec unannounced_since;
 

@@ -125,7 +125,7 @@ static bool sleep_for_kick(struct queue *queue, int timeout_ms)
  * Looks at the ring for a while. pop_lock is held, and let go of when somebody else wants it.
  * Returns true when the ring has something, or may have.
  */
-static bool poll_ring(struct queue *queue, int64_t poll_ns)
+static bool poll_ring(struct queue *queue)
 {
     struct timespec start;
 
@@ -136,23 +136,28 @@ static bool poll_ring(struct queue *queue, int64_t poll_ns)
                 return true;
             cpu_relax();
         }
-    } while (queue_ns_since(&start) < poll_ns);
+    } while (queue_ns_since(&start) < queue->context->poll_ns);
     return false;
 }
 
 /*
- * Before kicks are asked for: whether the ring has something, or may have, as --poll-us says, or
- * within the time in which a driver that is awake mostly asks again.
+ * Before kicks are asked for: whether the ring has something, or may have. A driver that did not
+ * want to be told of what was done since the leader last waited is awake: it looks for replies, and
+ * will ask again soon. So the leader looks as well, instead of sleeping and being woken, which on a
+ * virtual machine takes longer than most requests. A driver that has to be woken first is away for
+ * longer: that would take a processor's time for nothing, and is done only when asked for.
  */
 static bool look_for_work(struct queue *queue, bool driver_awake)
 {
-    int64_t poll_ns = queue->context->poll_ns;
+    const struct queue_context *context = queue->context;
 
-    if (poll_ns >= 0)
-        return poll_ns && poll_ring(queue, poll_ns);
+    if (!context->poll_ns)
+        return false;
+    if (context->poll_always)
+        return poll_ring(queue);
     if (!driver_awake || !patience_asks(&queue->patience))
         return false;
-    bool found = poll_ring(queue, QUEUE_LOOK_NS);
+    bool found = poll_ring(queue);
     if (!atomic_load(&queue->pop_wanted))
         patience_learns(&queue->patience, found ? LOOK_FOUND : LOOK_IN_VAIN);
     return found;
@@ -192,12 +197,13 @@ static bool wait_for_work(struct queue *queue, int timeout_ms)
 {
     pthread_mutex_lock(&queue->push_lock);
     queue_announce(queue);
-    bool told = queue->driver_told;
+    bool awake = queue->driver_untold && !queue->driver_told;
+    queue->driver_untold = false;
     queue->driver_told = false;
     pthread_mutex_unlock(&queue->push_lock);
 
     bool looks_again =
-        queue->kicked && (queue->index ? look_for_work(queue, !told) : let_gather(queue));
+        queue->kicked && (queue->index ? look_for_work(queue, awake) : let_gather(queue));
     if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
         if (atomic_load(&queue->pop_wanted))
             queue_let_in(queue);
@@ -271,6 +277,15 @@ static void settle_first(struct worker *worker, bool all)
     got_on(worker);
 }
 
+/* What taking a chain has come to, now that the ring may have been taken away under it. */
+static int take_result(struct queue *queue, int rc)
+{
+    if (!guestfault_taken())
+        return rc;
+    queue->virtq.fault = "its ring was taken away";
+    return -EFAULT;
+}
+
 /*
  * pop_lock held, and the queue does not stop. Takes the chain again that this thread has kept, or
  * one that a thread kept when the ring stopped. Returns 0 when there is none, or as virtq_retake().
@@ -301,7 +316,7 @@ static int take_chain(struct worker *worker)
     queue_lock_pop(queue);
     got_on(worker);
     while (!queue->stopping) {
-        rc = retake_chain(worker);
+        rc = take_result(queue, retake_chain(worker));
         if (rc)
             break;
         if (queue->leader && queue->leader != worker) {
@@ -319,10 +334,7 @@ static int take_chain(struct worker *worker)
             queue->leader = worker;
         }
         rc = queue->kicked ? virtq_pop(&queue->virtq, &worker->slot) : 0;
-        if (guestfault_taken()) {
-            queue->virtq.fault = "its ring was taken away";
-            rc = -EFAULT;
-        }
+        rc = take_result(queue, rc);
         if (rc)
             break;
         if (has_to_settle(worker)) {

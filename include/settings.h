@@ -66,7 +66,7 @@ struct id_translation {
 #define ID_MAPS_MAX        64
 #define REQUEST_QUEUES_MAX 63 /* with the high priority queue 64 */
 #define POLL_US_MAX        10000
-#define POLL_US_AUTO       UINT32_MAX
+#define POLL_US_AUTO       100
 #define THREAD_POOL_SIZE   64  /* the default */
 #define THREAD_POOL_MAX    256 /* with the threads of 64 queues well below FUSE_THREADS_MAX */
 #define TAG_MAX_BYTES      36  /* virtio 1.3, 5.11.4: tag */
@@ -127,8 +127,9 @@ struct settings {
 
     /* Threads. */
     unsigned thread_pool_size; /* threads beyond the one of each queue: 0 to THREAD_POOL_MAX */
-    unsigned poll_us; /* how long a queue is polled before its thread sleeps, or POLL_US_AUTO */
-    unsigned request_queues; /* offered at the most: 1 to 63 */
+    unsigned poll_us;          /* how long a queue is polled before its thread sleeps */
+    bool poll_always;          /* not only while the driver is awake */
+    unsigned request_queues;   /* offered at the most: 1 to 63 */
 
     /* Log. */
     enum log_level log_level;

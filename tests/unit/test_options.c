@@ -58,6 +58,8 @@ static const struct attempt wrong[] = {
     {{"--thread-pool-size=8x"}, OPTIONS_WRONG, "'8x' is not a number"},
     {{"--thread-pool-size=4294967296"}, OPTIONS_WRONG, "is not a number"},
     {{"--thread-pool-size="}, OPTIONS_WRONG, "'' is not a number"},
+    {{"--poll-us=10001"}, OPTIONS_WRONG, "10001"},
+    {{"--poll-us=never"}, OPTIONS_WRONG, "'never' is not a number"},
     {{"--request-queues=0"}, OPTIONS_WRONG, "'0' is not a number from 1 to 63"},
     {{"--request-queues=64"}, OPTIONS_WRONG, "'64' is not a number from 1 to 63"},
     {{"--dax-window"}, OPTIONS_WRONG, "--dax-window needs a value: size"},
@@ -191,6 +193,7 @@ static void defaults_are_those_of_rust_virtiofsd(void)
     CHECK(!settings.rlimit_nofile_set);
     CHECK_EQ(settings.thread_pool_size, THREAD_POOL_SIZE);
     CHECK_EQ(settings.poll_us, POLL_US_AUTO);
+    CHECK(!settings.poll_always);
     CHECK_EQ(settings.request_queues, REQUEST_QUEUES_MAX);
     CHECK(!settings.attr_timeout.set && !settings.entry_timeout.set);
     CHECK(!settings.negative_timeout.set);
