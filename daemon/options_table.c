@@ -613,8 +613,9 @@ const struct option_row option_rows[] = {
         FIELD(poll_us),
         .max = POLL_US_MAX,
         .help = "How long a queue's thread looks for the next request before it sleeps, 0 to "
-                "10000. A processor for each queue is then busy for as long after each request, "
-                "and the guest is answered without waking anybody up. auto: 100, but only while "
+                "10000. A processor for each request queue is then busy for as long after each "
+                "request, and the guest is answered without waking anybody up. auto: 100, but only "
+                "while "
                 "the guest looks for replies itself instead of sleeping, and mostly asks again so "
                 "soon.",
     },

@@ -115,7 +115,8 @@ struct queue {
     bool running; /* threads exist */
     /*
      * The ring is started: by a kick, or because it went on from where a ring stopped that had
-     * chains left whose kick was consumed. Written by the leader (pop_lock) while running.
+     * chains left whose kick was consumed, in it or kept. Written by the leader (pop_lock) while
+     * running.
      */
     bool kicked;
     bool left_over; /* at the last stop the ring had chains: not taken, or left there for later */

@@ -168,8 +168,8 @@ static inline void virtq_unpop(struct virtq *vq)
 }
 
 /*
- * Takes a chain again that was taken before, by its head, and not given back: others behind it were
- * taken since. Returns 1 or -EBADMSG, as virtq_pop().
+ * Takes a chain again that was taken before, by its head, and not given back, whatever was taken
+ * since. Returns 1 or -EBADMSG, as virtq_pop().
  */
 static inline int virtq_retake(struct virtq *vq, struct virtq_slot *slot, uint16_t head)
 {

@@ -43,6 +43,13 @@ static void wake_watch(struct queue_context *context)
         log_debug("the control thread cannot be woken: errno %d", errno);
 }
 
+/* The queue has no leader, and no follower to become one. */
+static void ask_for_thread(struct queue *queue)
+{
+    if (!atomic_exchange(&queue->thread_wanted, true))
+        wake_watch(queue->context);
+}
+
 /* Tells the processor that this is a loop that waits. */
 static inline void cpu_relax(void)
 {
@@ -89,8 +96,8 @@ static void request_may_block(void *argument)
     if (leads)
         give_up_role(queue);
     pthread_mutex_unlock(&queue->pop_lock);
-    if (wanted && !atomic_exchange(&queue->thread_wanted, true))
-        wake_watch(queue->context);
+    if (wanted)
+        ask_for_thread(queue);
 }
 
 /* The file system's hook: the running request is answered later. */
@@ -358,7 +365,10 @@ static int take_chain(struct worker *worker)
         if (worker->owes || queue->worker_slots > 1)
             ask_for_watch(queue->context);
     }
+    bool wanted = rc > 0 && !queue->leader && !queue->followers;
     pthread_mutex_unlock(&queue->pop_lock);
+    if (wanted)
+        ask_for_thread(queue);
     return rc;
 }
 
@@ -415,8 +425,8 @@ static void let_go(struct worker *worker)
  * Leaves the chain for later: a stop has interrupted the request, and it can be begun anew. As long
  * as this thread is the leader nobody has taken anything behind the chain, and it can stay in the
  * ring: if that stops, it goes on with the chain when it runs again, here or elsewhere. A chain
- * with others taken behind it is kept: if the ring does not go on here, it is never answered. If it
- * is another ring that stops, this thread comes back to the chain in a moment.
+ * whose thread does not lead any more is kept: if the ring does not go on here, it is never
+ * answered. If it is another ring that stops, this thread comes back to the chain in a moment.
  */
 static void leave_for_later(struct worker *worker)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Requests that are answered later, from another thread, or begun anew when others were taken
- * behind them: what a ring may go through meanwhile.
+ * Requests that are answered later, from another thread, or begun anew when their thread no
+ * longer leads: what a ring may go through meanwhile.
  */
 #include <linux/virtio_config.h>
 #include <time.h>
@@ -300,7 +300,8 @@ static void ring_goes_on_meanwhile(void)
     for (unsigned i = 0; i < 200; i++) {
         set_blocking(&front, i % 2);
         front_request(&front, 1, 40, FAKE_ECHO, 0, 64);
-        if (!(__atomic_load_n(&front.queues[1].used->flags, __ATOMIC_SEQ_CST)))
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&front.queues[1].used->flags, __ATOMIC_RELAXED) == 0)
             front_kick(&front, 1);
         CHECK(is_echoed(&front, 40));
     }
@@ -324,6 +325,36 @@ static void begun_anew_after_a_pause(void)
         wait_for_restarts(3);
     }
     check_begun_anew(&front);
+}
+
+/* Several at once, each by whatever thread comes to it. */
+static void several_begun_anew(void)
+{
+    struct front front;
+    unsigned answered = 0;
+
+    CHECK_EQ(begin_with_pool(&front, 3), 0);
+    for (unsigned i = 0; i < 6; i += 2)
+        front_request(&front, 1, i, FAKE_RESTART, 1, 64);
+    front_request(&front, 1, 40, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(is_echoed(&front, 40));
+    for (unsigned pause = 0; pause < 3; pause++) {
+        CHECK_EQ(front_stop_ring(&front, 1), 4);
+        CHECK_EQ(front_start_ring(&front, 1), 0);
+        wait_for_restarts(6);
+    }
+    fake_release();
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t head = 99;
+        CHECK_EQ(front_used(&front, 1, &head), 8);
+        answered |= 1U << head;
+    }
+    CHECK_EQ(answered, 1U << 0 | 1U << 2 | 1U << 4);
+    front_request(&front, 1, 40, FAKE_ECHO, 0, 64);
+    front_kick(&front, 1);
+    CHECK(is_echoed(&front, 40));
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
 /* What is begun anew shows that the ring is started: at index 0, too, nobody waits for a kick. */
@@ -404,6 +435,7 @@ int main(void)
     RUN(begun_anew);
     RUN(ring_goes_on_meanwhile);
     RUN(begun_anew_after_a_pause);
+    RUN(several_begun_anew);
     RUN(started_at_zero);
     RUN(not_begun_anew_elsewhere);
     RUN(not_begun_anew_after_a_reset);
