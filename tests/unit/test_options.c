@@ -254,6 +254,12 @@ static void values_are_read(void)
     CHECK_EQ(report.note_count, 1);
     /* With a tag the guest believes our number of queues: the one that every VMM has. */
     CHECK_EQ(settings.request_queues, 1);
+    CHECK_EQ(PARSE(REQUIRED, "--poll-us=0"), OPTIONS_SERVE);
+    CHECK(settings.poll_us == 0 && settings.poll_always);
+    CHECK_EQ(PARSE(REQUIRED, "--poll-us=10000"), OPTIONS_SERVE);
+    CHECK(settings.poll_us == POLL_US_MAX && settings.poll_always);
+    CHECK_EQ(PARSE(REQUIRED, "--poll-us=50", "--poll-us=auto"), OPTIONS_SERVE);
+    CHECK(settings.poll_us == POLL_US_AUTO && !settings.poll_always);
     CHECK_EQ(PARSE("--shared-dir=/s", "--socket=/old"), OPTIONS_SERVE);
     CHECK(!strcmp(settings.socket_path, "/old"));
     CHECK_EQ(PARSE(REQUIRED, "--posix-acl=never", "--security-label=never"), OPTIONS_SERVE);

@@ -76,27 +76,13 @@ static void unkicked_request(struct front *front, bool sleeps, bool is_taken)
     CHECK_EQ(front_used(front, 1, NULL), 56);
 }
 
-/* The same memory, in regions that are others. */
-static int64_t set_memory_in_halves(struct front *front)
-{
-    uint64_t half = FRONT_MEMORY_SIZE / 2;
-    struct vu_memory_table table = {
-        .count = 2,
-        .regions = {{FRONT_GUEST_BASE, half, FRONT_USER_BASE, 0},
-                    {FRONT_GUEST_BASE + half, half, FRONT_USER_BASE + half, half}},
-    };
-    int fds[2] = {front->memory_fd, front->memory_fd};
-
-    return front_ask(front, VU_SET_MEM_TABLE, &table, 8 + 64, fds, 2);
-}
-
 /* A memory table or a stop does not wait until a look is over. */
 static void end_polled(struct front *front)
 {
     struct timespec start;
 
     clock_gettime(CLOCK_MONOTONIC, &start);
-    CHECK_EQ(set_memory_in_halves(front), 0);
+    CHECK_EQ(front_set_memory_in_halves(front), 0);
     CHECK(front_stop_ring(front, 1) == front->queues[1].avail_index);
     CHECK(queue_ns_since(&start) < LONG_US * INT64_C(1000) / 2);
     CHECK_EQ(front_end(front), DEVICE_END_CLEAN);

@@ -216,20 +216,6 @@ static void stop_and_restart(void)
     CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
 }
 
-/* The same memory, in regions that are others. */
-static int64_t set_memory_in_halves(struct front *front)
-{
-    uint64_t half = FRONT_MEMORY_SIZE / 2;
-    struct vu_memory_table table = {
-        .count = 2,
-        .regions = {{FRONT_GUEST_BASE, half, FRONT_USER_BASE, 0},
-                    {FRONT_GUEST_BASE + half, half, FRONT_USER_BASE + half, half}},
-    };
-    int fds[2] = {front->memory_fd, front->memory_fd};
-
-    return front_ask(front, VU_SET_MEM_TABLE, &table, 8 + 64, fds, 2);
-}
-
 /*
  * A request that cannot go on now stays in the ring: taken again and again, but not all the time;
  * found there by whoever runs the ring next, without a kick. What was done before it is announced.
@@ -259,7 +245,7 @@ static void interrupted_request_stays_in_the_ring(void)
 
         /* It holds no memory: another table need not wait for it. */
         start = milliseconds();
-        CHECK_EQ(round % 2 ? front_set_memory(&front) : set_memory_in_halves(&front), 0);
+        CHECK_EQ(round % 2 ? front_set_memory(&front) : front_set_memory_in_halves(&front), 0);
         CHECK(milliseconds() - start < 250);
 
         CHECK_EQ(front_stop_ring(&front, 1), (uint16_t)(base + 1));
@@ -502,7 +488,7 @@ static void memory_changes_under_a_request(void)
 
     /* The same memory by another file descriptor and offset 0 is shared, by two halves is not. */
     CHECK_EQ(front_set_memory(&front), 0);
-    CHECK_EQ(set_memory_in_halves(&front), 0);
+    CHECK_EQ(front_set_memory_in_halves(&front), 0);
 
     front_request(&front, 1, 2, FAKE_ECHO, 0, 64);
     front_kick(&front, 1);

@@ -188,6 +188,19 @@ int front_set_memory(struct front *front)
     return (int)front_ask(front, VU_SET_MEM_TABLE, &table, 8 + 32, &front->memory_fd, 1);
 }
 
+int front_set_memory_in_halves(struct front *front)
+{
+    uint64_t half = FRONT_MEMORY_SIZE / 2;
+    struct vu_memory_table table = {
+        .count = 2,
+        .regions = {{FRONT_GUEST_BASE, half, FRONT_USER_BASE, 0},
+                    {FRONT_GUEST_BASE + half, half, FRONT_USER_BASE + half, half}},
+    };
+    int fds[2] = {front->memory_fd, front->memory_fd};
+
+    return (int)front_ask(front, VU_SET_MEM_TABLE, &table, 8 + 64, fds, 2);
+}
+
 int front_start_ring(struct front *front, unsigned index)
 {
     struct front_queue *queue = &front->queues[index];

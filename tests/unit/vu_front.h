@@ -73,6 +73,8 @@ bool front_is_closed(struct front *front);
 /* Features, protocol features and memory: all offered ones. Returns 0 or negative. */
 int front_negotiate(struct front *front, uint64_t features);
 int front_set_memory(struct front *front);
+/* The same memory, in regions that are others. */
+int front_set_memory_in_halves(struct front *front);
 /* Configures and enables a ring; the first kick is the test's business. */
 int front_start_ring(struct front *front, unsigned index);
 /* Returns the base, or negative. */
