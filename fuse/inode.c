@@ -24,8 +24,7 @@ static int shards_init(struct inode_table *table)
     for (unsigned i = 0; i < INODE_SHARDS; i++) {
         struct inode_shard *shard = &table->shards[i];
         pthread_mutex_init(&shard->lock, NULL);
-        shard->buckets = inode_buckets_new(INODE_BUCKETS_MIN);
-        if (!shard->buckets)
+        if (inode_index_init(&shard->index) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -115,7 +114,7 @@ void inode_table_free(struct inode_table *table)
     if (!table)
         return;
     for (unsigned i = 0; i < INODE_SHARDS; i++)
-        free(table->shards[i].buckets);
+        inode_index_free(&table->shards[i].index);
     free(table->cache.slots);
     free(table->ring.ids);
     mounts_free(table->mounts);
@@ -168,14 +167,14 @@ static void slot_release(void *context, uint64_t index)
         janitor_wake(table->server->janitor);
 }
 
-/* Takes an inode with no lookups left out of its chain, unless a LOOKUP found it meanwhile. */
+/* Takes an inode with no lookups left out of the index, unless a LOOKUP found it meanwhile. */
 static bool unlink_unused(struct inode_table *table, struct inode *inode)
 {
     struct inode_shard *shard = inode_shard_of(table, inode->mount, inode->dev, inode->ino);
     pthread_mutex_lock(&shard->lock);
     bool unused = atomic_load(&inode->lookups) == 0 && inode->generation != 0;
     if (unused) {
-        inode_chain_remove(table, shard, inode);
+        inode_unlist(table, shard, inode);
         atomic_store_explicit(&inode->generation, 0, memory_order_release);
     }
     pthread_mutex_unlock(&shard->lock);

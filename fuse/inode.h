@@ -37,7 +37,7 @@ struct inode_table;
 struct inode {
     _Atomic uint32_t generation; /* of the node id; 0: it is not valid, or the slot is free */
     uint32_t last_generation;    /* what the slot's last id had */
-    _Atomic uint32_t next;       /* slab index of the next in hash chain or free list; 0: end */
+    uint32_t next;               /* slab index of the next in the free list; 0: end */
     uint32_t mount;              /* index in the mount table */
     _Atomic uint64_t lookups;    /* the guest's reference count */
     uint64_t ino;

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <time.h>
 
 #include "host_fh.h"
@@ -301,8 +302,10 @@ unsigned inode_rest(struct inode_table *table)
     } while (slot > 0);
     left += handle_rest(table->server->handles) + mounts_rest(table->mounts);
     inode_slots_rest(table);
-    inode_shards_rest(table);
+    bool shrunk = inode_shards_rest(table);
     epoch_reclaim(table->server->epochs);
+    if (shrunk)
+        malloc_trim(0); /* of what lies between others the heap lets nothing go by itself */
     return left;
 }
 

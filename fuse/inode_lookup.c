@@ -59,10 +59,15 @@ static uint64_t identity_hash(uint32_t mount, uint64_t dev, uint64_t ino)
     return hash ^ hash >> 29;
 }
 
-/* The head of a hash's chain. */
-static _Atomic uint32_t *head_of(struct inode_buckets *buckets, uint64_t hash)
+static uint64_t hash_of(const struct inode *inode)
 {
-    return &buckets->heads[(uint32_t)(hash / INODE_SHARDS) & buckets->mask];
+    return identity_hash(inode->mount, inode->dev, inode->ino);
+}
+
+/* As of inode_index_hash. */
+static uint64_t hash_at(const void *table, uint32_t index)
+{
+    return hash_of(&((const struct inode_table *)table)->slab[index]);
 }
 
 static struct inode_shard *shard_of_hash(struct inode_table *table, uint64_t hash)
@@ -88,104 +93,21 @@ static uint64_t dev_of(const struct statx *attributes)
     return makedev(attributes->stx_dev_major, attributes->stx_dev_minor);
 }
 
-struct inode_buckets *inode_buckets_new(uint32_t count)
+bool inode_shards_rest(struct inode_table *table)
 {
-    struct inode_buckets *buckets = calloc(1, sizeof(*buckets) + count * sizeof(buckets->heads[0]));
-    if (buckets)
-        buckets->mask = count - 1;
-    return buckets;
-}
-
-static void buckets_release(void *context, uint64_t argument)
-{
-    (void)argument;
-    free(context);
-}
-
-/* Whoever finds the index finds what the inode was filled with, and the rest of the chain. */
-static void chain_push(struct inode_table *table, _Atomic uint32_t *head, uint32_t index)
-{
-    uint32_t first = atomic_load_explicit(head, memory_order_relaxed);
-    atomic_store_explicit(&table->slab[index].next, first, memory_order_release);
-    atomic_store_explicit(head, index, memory_order_release);
-}
-
-static uint32_t chain_next(const struct inode_table *table, uint32_t index)
-{
-    return atomic_load_explicit(&table->slab[index].next, memory_order_acquire);
-}
-
-/* The chain of a hash. */
-static uint32_t chain_first(const struct inode_shard *shard, uint64_t hash)
-{
-    struct inode_buckets *buckets = atomic_load_explicit(&shard->buckets, memory_order_acquire);
-    return atomic_load_explicit(head_of(buckets, hash), memory_order_acquire);
-}
-
-/* Gives a shard so many chains, a power of two; without memory it keeps those it has. */
-static void shard_resize(struct inode_table *table, struct inode_shard *shard, uint32_t count)
-{
-    struct inode_buckets *buckets = inode_buckets_new(count);
-    if (!buckets)
-        return;
-    struct inode_buckets *old = shard->buckets;
-    for (uint32_t i = 0; i <= old->mask; i++) {
-        uint32_t index = old->heads[i];
-        while (index) {
-            const struct inode *inode = &table->slab[index];
-            uint32_t next = chain_next(table, index);
-            uint64_t hash = identity_hash(inode->mount, inode->dev, inode->ino);
-            chain_push(table, head_of(buckets, hash), index);
-            index = next;
-        }
-    }
-    atomic_store_explicit(&shard->buckets, buckets, memory_order_release);
-    epoch_retire(table->server->epochs, buckets_release, old, 0);
-}
-
-static uint32_t bucket_count(const struct inode_shard *shard)
-{
-    return atomic_load_explicit(&shard->buckets, memory_order_relaxed)->mask + 1;
-}
-
-static void chain_insert(struct inode_table *table, struct inode_shard *shard, uint64_t hash,
-                         struct inode *inode)
-{
-    if (shard->count / INODE_CHAIN_MAX >= bucket_count(shard))
-        shard_resize(table, shard, bucket_count(shard) * 2);
-    struct inode_buckets *buckets = atomic_load_explicit(&shard->buckets, memory_order_relaxed);
-    chain_push(table, head_of(buckets, hash), inode_index(table, inode));
-    shard->count++;
-}
-
-void inode_shards_rest(struct inode_table *table)
-{
+    bool any = false;
     for (unsigned i = 0; i < INODE_SHARDS; i++) {
         struct inode_shard *shard = &table->shards[i];
         pthread_mutex_lock(&shard->lock);
-        uint32_t count = bucket_count(shard);
-        while (count > INODE_BUCKETS_MIN && shard->count < count / 8)
-            count /= 2;
-        if (count <= bucket_count(shard) / 4)
-            shard_resize(table, shard, count);
+        any |= inode_index_rest(&shard->index, table->server->epochs, hash_at, table);
         pthread_mutex_unlock(&shard->lock);
     }
+    return any;
 }
 
-/* Its own next stays, for those who are just looking at it. */
-void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, struct inode *inode)
+void inode_unlist(struct inode_table *table, struct inode_shard *shard, const struct inode *inode)
 {
-    uint64_t hash = identity_hash(inode->mount, inode->dev, inode->ino);
-    uint32_t index = inode_index(table, inode);
-    _Atomic uint32_t *link =
-        head_of(atomic_load_explicit(&shard->buckets, memory_order_relaxed), hash);
-    uint32_t at;
-    while ((at = atomic_load_explicit(link, memory_order_relaxed)) && at != index)
-        link = &table->slab[at].next;
-    if (at) {
-        atomic_store_explicit(link, chain_next(table, index), memory_order_release);
-        shard->count--;
-    }
+    inode_index_remove(&shard->index, hash_of(inode), inode_index(table, inode));
 }
 
 /* Its descriptor may be that of a file that the guest has closed a moment ago. */
@@ -249,11 +171,10 @@ static bool take_again(struct inode_table *table, struct inode *inode)
  * An inode with this identity, and with one lookup counted; or NULL. Only one that is pinned is
  * sure to be that file, see above. Inside an epoch, and without a lock but for those that linger:
  *
- * - What is in a chain was filled before it came there. What is taken out keeps its next, and is
- *   not used again before our epoch ends: so we always come to the end of a chain.
- * - While a shard's chains are made anew, we may come from an old chain into a new one, and miss
- *   what is there. Each inode is moved once, so this ends as well. Who must not miss it looks
- *   again, with the lock held.
+ * - What is in the index was filled before it came there. What is taken out is not used again
+ * before our epoch ends.
+ * - While the index grows we may look at the old one, and miss what comes into the new one. Who
+ * must not miss it looks again, with the lock held.
  * - Lookups that are not zero are counted up from that alone. From zero they rise with the lock
  *   held only, under which those that are zero are given up: so nobody finds what is given up.
  */
@@ -263,7 +184,9 @@ static struct inode *find_alike(struct inode_table *table, uint32_t mount,
     uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
     uint64_t birth = birth_of(attributes);
     uint64_t hash = identity_hash(mount, dev, ino);
-    for (uint32_t i = chain_first(shard_of_hash(table, hash), hash); i; i = chain_next(table, i)) {
+    struct inode_cursor cursor = inode_index_look(&shard_of_hash(table, hash)->index, hash);
+    uint32_t i;
+    while ((i = inode_cursor_next(&cursor))) {
         struct inode *entry = &table->slab[i];
         if (entry->ino == ino && entry->dev == dev && entry->mount == mount &&
             entry->birth == birth && take(table, entry))
@@ -338,7 +261,9 @@ static struct inode *find_same(struct inode_table *table, struct inode_shard *sh
                                struct found *found)
 {
     found->unsure = false;
-    for (uint32_t i = chain_first(shard, hash); i; i = chain_next(table, i)) {
+    struct inode_cursor cursor = inode_index_look(&shard->index, hash);
+    uint32_t i;
+    while ((i = inode_cursor_next(&cursor))) {
         if (same_file(&table->slab[i], found))
             return &table->slab[i];
         found->unsure |= may_be_same_file(&table->slab[i], found);
@@ -383,13 +308,15 @@ static struct inode *find_or_add(struct fuse_thread *thread, struct found *found
     *ret_new = !inode;
     if (inode) {
         atomic_fetch_add(&inode->lookups, 1);
-    } else if (!found->unsure && (inode = inode_slot_take(thread))) {
+    } else if (!found->unsure &&
+               inode_index_reserve(&shard->index, table->server->epochs, hash_at, table) &&
+               (inode = inode_slot_take(thread))) {
         inode_fill(inode, found);
         if (found->keeps_fd)
             atomic_store(&inode->fd, steal_fd(&found->fd));
         atomic_store_explicit(&inode->generation, inode->last_generation, memory_order_release);
         /* Others find it from here on, without the lock, and tell its id. */
-        chain_insert(table, shard, hash, inode);
+        inode_index_add(&shard->index, hash, inode_index(table, inode));
     }
     pthread_mutex_unlock(&shard->lock);
     return inode;

@@ -51,7 +51,7 @@ void inode_slots_init(struct inode_table *table)
 {
     for (uint32_t number = 0; number < INODE_CHUNKS; number++)
         room_set(table, number);
-    /* Index 0, which ends chains, and the root, which never goes. */
+    /* Index 0, which is none, and the root, which never goes. */
     table->chunks[0].high = table->chunks[0].used = INODE_ROOT + 1;
     table->high = INODE_ROOT + 1;
     table->live = 1;
@@ -63,7 +63,7 @@ static uint32_t take_in(struct inode_table *table, uint32_t number)
     struct inode_chunk *chunk = &table->chunks[number];
     uint32_t index = chunk->free;
     if (index) {
-        chunk->free = atomic_load_explicit(&table->slab[index].next, memory_order_relaxed);
+        chunk->free = table->slab[index].next;
     } else {
         index = number * INODE_CHUNK + chunk->high++;
         table->slab[index].last_generation = chunk->generation;
@@ -99,7 +99,7 @@ static bool put(struct inode_table *table, uint32_t index)
     struct inode_chunk *chunk = &table->chunks[index / INODE_CHUNK];
     if (chunk->generation < inode->last_generation)
         chunk->generation = inode->last_generation;
-    atomic_store_explicit(&inode->next, chunk->free, memory_order_relaxed);
+    inode->next = chunk->free;
     chunk->free = index;
     room_set(table, index / INODE_CHUNK);
     table->live--;

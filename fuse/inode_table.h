@@ -6,12 +6,11 @@
  * thread's own, the slab's; or the descriptor cache's. No host call is made under any of them. The
  * epoch's own lock is a leaf below all, and so is the descriptor budget's.
  *
- *   shard   guards its chains: changes of next of the inodes in them, and the step of lookups from
- *           zero together with being in the chain; for who reads them without, see find_alike()
- *   spares  the list's guards the list, a thread's the free slots that it keeps (inode_slots.c)
- *   slab    guards the chunks (inode_slots.c) and the high-water mark
- *   ring    guards which ids linger; a leaf, as the epoch's
- *   cache   guards which inodes are in the descriptor cache, and fd of those that may be in it
+ *   shard   guards its index, and the step of lookups from zero together with being in there; for
+ * who reads it without, see find_alike() spares  the list's guards the list, a thread's the free
+ * slots that it keeps (inode_slots.c) slab    guards the chunks (inode_slots.c) and the high-water
+ * mark ring    guards which ids linger; a leaf, as the epoch's cache   guards which inodes are in
+ * the descriptor cache, and fd of those that may be in it
  */
 #ifndef VIOFS_INODE_TABLE_H
 #define VIOFS_INODE_TABLE_H
@@ -20,24 +19,18 @@
 
 #include "fdbudget.h"
 #include "inode.h"
+#include "inode_index.h"
 #include "mounts.h"
 
 #define INODE_SHARDS        256
-#define INODE_ROOT          1u /* slab index, as FUSE_ROOT_ID; index 0 ends a chain */
-#define INODE_BUCKETS_MIN   16u
-#define INODE_CHAIN_MAX     2u /* inodes for each bucket, on average */
+#define INODE_ROOT          1u /* slab index, as FUSE_ROOT_ID; index 0 is none */
 #define INODE_CACHE_NO_SLOT UINT32_MAX
 
-/* Heads of hash chains. Never changed in number: it is replaced, and retired (epoch.h). */
-struct inode_buckets {
-    uint32_t mask;            /* count - 1 */
-    _Atomic uint32_t heads[]; /* slab indices */
-};
+_Static_assert(INODES_MAX <= 1u << INODE_INDEX_BITS, "an index must have room for a slab index");
 
 struct inode_shard {
     _Alignas(64) pthread_mutex_t lock;
-    _Atomic(struct inode_buckets *) buckets;
-    uint32_t count; /* of inodes */
+    struct inode_index index;
 };
 
 /* The bounded cache of O_PATH descriptors of inodes that file handles stand for. */
@@ -113,13 +106,10 @@ int inode_cache_remove(struct inode_table *table, struct inode *inode);
  */
 bool inode_files_vanish(struct inode_table *table);
 
-/* inode_lookup.c: so many chains, a power of two, all empty; NULL without memory. For free(). */
-struct inode_buckets *inode_buckets_new(uint32_t count);
-
-/* inode_lookup.c: the shard of an identity, and taking an inode out of its chain (locked). */
+/* inode_lookup.c: the shard of an identity, and taking an inode out of its index (locked). */
 struct inode_shard *inode_shard_of(struct inode_table *table, uint32_t mount, uint64_t dev,
                                    uint64_t ino);
-void inode_chain_remove(struct inode_table *table, struct inode_shard *shard, struct inode *inode);
+void inode_unlist(struct inode_table *table, struct inode_shard *shard, const struct inode *inode);
 
 /* inode_lookup.c: whether attributes are those of this very file, by identity. */
 bool inode_is(const struct inode *inode, const struct statx *attributes);
@@ -133,8 +123,11 @@ bool inode_linger(struct inode_table *table, struct inode *inode, uint64_t *ret_
 /* inode.c: takes one lookup back of an inode whose file is gone: it does not linger. */
 void inode_forget_gone(struct inode_table *table, struct inode *inode);
 
-/* inode_lookup.c: gives back what the hash chains had room for when there were more inodes. */
-void inode_shards_rest(struct inode_table *table);
+/*
+ * inode_lookup.c: makes the indices smaller that had more inodes once. Returns true if there was
+ * one, whose memory is the heap's when requests that may see it have ended.
+ */
+bool inode_shards_rest(struct inode_table *table);
 
 /* inode_slots.c: everything but the root's slot is free. */
 void inode_slots_init(struct inode_table *table);
