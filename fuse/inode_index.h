@@ -28,10 +28,10 @@ struct epochs;
 
 #define INODE_INDEX_BITS  24  /* of a slab index, which is not 0 */
 #define INODE_INDEX_GROUP 16u /* words in a cache line */
-#define INODE_INDEX_MIN   64u /* words of the smallest table */
+#define INODE_INDEX_MIN   32u /* words of the smallest table */
 
 /* Of a hash, the lowest bits are the shard's, the uppermost are kept in the word. */
-#define INODE_INDEX_SKIP  8
+#define INODE_INDEX_SKIP  7
 
 struct inode_words {
     uint32_t mask; /* number of words - 1 */

@@ -22,7 +22,7 @@
 #include "inode_index.h"
 #include "mounts.h"
 
-#define INODE_SHARDS        256
+#define INODE_SHARDS        (1u << INODE_INDEX_SKIP)
 #define INODE_ROOT          1u /* slab index, as FUSE_ROOT_ID; index 0 is none */
 #define INODE_CACHE_NO_SLOT UINT32_MAX
 
