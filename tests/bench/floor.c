@@ -7,12 +7,19 @@
  * there is: attributes by a descriptor or by a name in an open directory, data by one call for
  * each request.  Nothing to find a file again later, nothing to tell files apart.
  *
+ * --confined: what a daemon in a sandbox cannot do without either.  What it finds by name comes
+ * with time of birth and mount, by which one file is told from another; of what it makes it takes
+ * the file handle or keeps a descriptor; what it removes it looks at before.  All under a seccomp
+ * filter, and beside another thread, so that a call has to count its uses of a descriptor.
+ *
  * With a CPU for a client, each request is also a sleep, a kick that ends it and a call, as at
  * depth 1: a thread on that CPU kicks, and sleeps until it is called.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -24,6 +31,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -35,14 +43,17 @@
 #include "mix.h"
 #include "share.h"
 
-#define KIB        1024u
-#define MIB        (KIB * KIB)
-#define PAGE       4096u
-#define PIECES     (MIB / PAGE)
-#define NS_PER_S   1000000000ull
-#define LOOK_EVERY 16u /* operations between two looks at the clock */
+#define KIB          1024u
+#define MIB          (KIB * KIB)
+#define PAGE         4096u
+#define PIECES       (MIB / PAGE)
+#define NS_PER_S     1000000000ull
+#define LOOK_EVERY   16u /* operations between two looks at the clock */
+
+#define HANDLE_BYTES 128
 
 struct floor {
+    bool confined;
     int root, files, scratch, list, data;
     int fds[SHARE_FILES]; /* O_PATH */
     char names[SHARE_FILES][SHARE_NAME_SIZE];
@@ -86,17 +97,42 @@ static int run_getattr(struct floor *floor)
     return done(fstat(floor->fds[next_file(floor)], &st));
 }
 
-static int run_lookup(struct floor *floor)
+/* By what a file is found again. */
+static long take_handle(int fd)
+{
+    union {
+        struct file_handle handle;
+        char room[sizeof(struct file_handle) + HANDLE_BYTES];
+    } buffer = {.handle.handle_bytes = HANDLE_BYTES};
+    int mount_id;
+
+    return name_to_handle_at(fd, "", &buffer.handle, &mount_id, AT_EMPTY_PATH);
+}
+
+/* Attributes that tell files apart, of a name or with an empty one of a descriptor. */
+static long identify(int dirfd, const char *name)
+{
+    struct statx st;
+
+    return statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH,
+                 STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, &st);
+}
+
+static long look(const struct floor *floor, int dirfd, const char *name)
 {
     struct stat st;
 
-    return done(fstatat(floor->files, floor->names[next_file(floor)], &st, AT_SYMLINK_NOFOLLOW));
+    return floor->confined ? identify(dirfd, name) : fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+static int run_lookup(struct floor *floor)
+{
+    return done(look(floor, floor->files, floor->names[next_file(floor)]));
 }
 
 static int run_miss(struct floor *floor)
 {
-    struct stat st;
-    int r = fstatat(floor->files, floor->missing[next_file(floor)], &st, AT_SYMLINK_NOFOLLOW);
+    long r = look(floor, floor->files, floor->missing[next_file(floor)]);
 
     return r < 0 && errno == ENOENT ? 1 : -EEXIST;
 }
@@ -126,24 +162,37 @@ static int run_small_file(struct floor *floor)
     return r;
 }
 
+/* Confined, it is open until it is removed, to tell which file the name is. */
 static int run_create(struct floor *floor)
 {
     struct stat st;
     int fd = openat(floor->scratch, "floor", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 
-    if (fd < 0 || fstat(fd, &st) < 0 || close(fd) < 0)
+    if (fd < 0)
         return -errno;
-    return done(unlinkat(floor->scratch, "floor", 0));
+    if (!floor->confined && (fstat(fd, &st) < 0 || close(fd) < 0))
+        return -errno;
+    if (floor->confined &&
+        (identify(fd, "") < 0 || take_handle(fd) < 0 || identify(floor->scratch, "floor") < 0))
+        return -errno;
+    if (unlinkat(floor->scratch, "floor", 0) < 0)
+        return -errno;
+    return floor->confined ? done(close(fd)) : 1;
 }
 
+/* A FIFO is opened in the guest, and lives on there without a name: hence the descriptor. */
 static int run_mknod(struct floor *floor)
 {
-    struct stat st;
+    int fd = -1;
 
-    if (mknodat(floor->scratch, "floor", S_IFIFO | 0640, 0) < 0 ||
-        fstatat(floor->scratch, "floor", &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (mknodat(floor->scratch, "floor", S_IFIFO | 0640, 0) < 0)
         return -errno;
-    return done(unlinkat(floor->scratch, "floor", 0));
+    if (floor->confined)
+        fd = openat(floor->scratch, "floor", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if ((floor->confined && (fd < 0 || identify(fd, "") < 0)) ||
+        look(floor, floor->scratch, "floor") < 0 || unlinkat(floor->scratch, "floor", 0) < 0)
+        return -errno;
+    return floor->confined ? done(close(fd)) : 1;
 }
 
 static int run_statfs(struct floor *floor)
@@ -230,9 +279,8 @@ static int run_listing(struct floor *floor)
         return open_listing(floor);
     for (long at = 0; at < got; n++) {
         const struct dirent64 *entry = (const void *)(buffer.bytes + at);
-        struct stat st;
 
-        if (fstatat(floor->list, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (look(floor, floor->list, entry->d_name) < 0)
             return -errno;
         at += entry->d_reclen;
     }
@@ -449,6 +497,25 @@ static int run_for(struct floor *floor, const struct work *work, double seconds,
     return 0;
 }
 
+static void *other_main(void *argument)
+{
+    pause();
+    return argument;
+}
+
+/* From here on as in a daemon.  The other thread ends with the process. */
+static int confine(void)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog filter = {.len = 1, .filter = &allow};
+    pthread_t other;
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
+        return -errno;
+    return -pthread_create(&other, NULL, other_main, NULL);
+}
+
 static int start_client(struct floor *floor, pthread_t *ret_thread)
 {
     int r = open_events(floor);
@@ -503,8 +570,12 @@ int main(int argc, char **argv)
     double seconds;
     int r;
 
+    floor.confined = argc > 1 && strcmp(argv[1], "--confined") == 0;
+    argc -= floor.confined;
+    argv += floor.confined;
     if (argc != 5 && argc != 6) {
-        fprintf(stderr, "usage: viofs-floor SHARE WORKLOAD DEPTH SECONDS [CLIENT-CPU]\n");
+        fprintf(stderr,
+                "usage: viofs-floor [--confined] SHARE WORKLOAD DEPTH SECONDS [CLIENT-CPU]\n");
         return 2;
     }
     for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
@@ -520,6 +591,8 @@ int main(int argc, char **argv)
     r = open_files(&floor, argv[1], work);
     if (r == 0)
         r = make_memory(&floor);
+    if (r == 0 && floor.confined)
+        r = confine();
     if (r == 0)
         r = measure(&floor, work, seconds);
     if (r < 0)

@@ -2,7 +2,9 @@
 """How fast viofsd has to be: against the bare host calls (the floor) and the best peer."""
 import statistics
 
-OURS, FLOOR = "viofsd", "floor"
+# The floor is judged by; the other one tells how much of the difference is a daemon's lot.
+OURS, FLOOR, CONFINED = "viofsd", "floor", "confined"
+FLOORS = (FLOOR, CONFINED)
 
 # CPU time of an operation: the larger of the floor by a factor, and the floor and so much for each
 # request.  Of 1 MiB, where the copying is all, a smaller factor alone.
@@ -46,6 +48,11 @@ class Bar:
     def line(self, slack):
         return (f"{self.key[0]:<17}{self.key[1]:>3}  {self.what:<42}{self.value:>9.2f}"
                 f"{self.limit:>9.2f}  {self.verdict(slack)}")
+
+
+def floors(setting):
+    """Those that are measured beside the daemons."""
+    return () if setting.poll else (FLOOR,) if setting.depth == 1 else FLOORS
 
 
 def floor_limit(workload, floor_us, requests):

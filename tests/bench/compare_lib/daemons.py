@@ -161,10 +161,11 @@ class Client:
                                options + ["--pid", str(running.process.pid)],
                                self.daemon_cpu if setting.one_core else self.client_cpu)
 
-    def run_floor(self, workload, setting):
+    def run_floor(self, workload, setting, confined):
         """One timed run of the bare host calls on the daemon's CPU; at depth 1 with wake-ups."""
         command = ["taskset", "-c", str(self.daemon_cpu),
-                   os.path.join(os.path.dirname(self.program), "viofs-floor"), self.share, workload,
+                   os.path.join(os.path.dirname(self.program), "viofs-floor"),
+                   *(["--confined"] if confined else []), self.share, workload,
                    str(setting.depth), str(self.arguments.seconds / 2)]
         if setting.depth == 1:
             command.append(str(self.daemon_cpu if setting.one_core else self.client_cpu))

@@ -5,7 +5,7 @@ import os
 import statistics
 
 import bars
-from bars import FLOOR, OURS
+from bars import CONFINED, FLOOR, FLOORS, OURS
 
 REFERENCE = "rust"
 # Another program that took this part of a CPU during a run makes its figures doubtful.
@@ -54,7 +54,7 @@ class Results:
 
     def best_peer(self, key, name, figure, best):
         """The ratio to the peer against which name does worst; None without peers."""
-        peers = [n for n in self.runs[key] if n not in (name, OURS, FLOOR)]
+        peers = [n for n in self.runs[key] if n not in (name, OURS, *FLOORS)]
         ratios = [r for r in (self.ratio(key, name, n, figure) for n in peers) if r is not None]
         return best(ratios) if ratios else None
 
@@ -85,7 +85,7 @@ class Results:
 
     def _row(self, key, name):
         runs = self.runs[key][name]
-        if name == FLOOR:
+        if name in FLOORS:
             return (f"{key[0]:<17}{key[1]:>3} {name:<9}{'':>29} "
                     f"{median(runs, 'daemon_cpu_us'):>9.2f} "
                     f"±{100 * _spread(runs, 'daemon_cpu_us'):3.0f}%")
@@ -97,15 +97,15 @@ class Results:
             peer = self.best_peer(key, name, figure, best) if name == OURS else None
             return "".join(f"{r:6.2f}" if r is not None else "     -" for r in (reference, peer))
 
-        floor = self.ratio(key, name, FLOOR, "daemon_cpu_us")
-        above_floor = "-" if floor is None else f"{floor:.2f}"
+        above = [self.ratio(key, name, floor, "daemon_cpu_us") for floor in FLOORS]
+        above_floors = "".join(f"{r:7.2f}" if r is not None else "      -" for r in above)
         noisy = sum(run["other_cpu_share"] > NOISE for run in runs)
         return (f"{key[0]:<17}{key[1]:>3} {name:<9}"
                 f"{median(runs, 'rate'):>11.0f} ±{100 * _spread(runs, 'rate'):3.0f}%"
                 f"{against('rate', min)} "
                 f"{median(runs, 'daemon_cpu_us'):>9.2f} "
                 f"±{100 * _spread(runs, 'daemon_cpu_us'):3.0f}%"
-                f"{against('daemon_cpu_us', max)}{above_floor:>7} "
+                f"{against('daemon_cpu_us', max)}{above_floors} "
                 f"{median(runs, 'p50_us'):>9.1f}{median(runs, 'p90_us'):>9.1f}"
                 f"{median(runs, 'p99_us'):>9.1f}"
                 f"{median(runs, 'client_busy'):>7.0%}"
@@ -125,7 +125,7 @@ class Results:
         lines += [f"  {name}: not measured: {reason}" for name, reason in self.missing]
         lines += ["", f"{'workload':<17}{'dep':>3} {'daemon':<9}{'rate/s':>11} {'':>5}"
                   f"{'/rust':>6}{'/best':>6} {'CPU us':>9} {'':>5}{'/rust':>6}{'/best':>6}"
-                  f"{'/floor':>7} "
+                  f"{'/floor':>7}{'/conf.':>7} "
                   f"{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'client':>7}{'sleeps':>7}{'invol.':>7}"
                   f"{'notif.':>7}{'kicks':>7}"]
         for key in self.runs:
