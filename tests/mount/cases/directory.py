@@ -48,7 +48,7 @@ def readdir_hundred(t):
     _listing(t, 100)
 
 
-@case()
+@case(worlds=("root", "user"))
 def readdir_five_thousand(t):
     _listing(t, 5000)
 

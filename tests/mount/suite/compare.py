@@ -49,9 +49,16 @@ def _attempt(function, *args):
 EXACT = frozenset(("ino", "mtime", "ctime"))
 
 
-def tree(root, exact=frozenset()):
-    """One line per file below root, in order.  exact: of EXACT, what to tell as well."""
-    lines = []
+def views(root, exact):
+    """
+    Two lists with one line per file below root, in order; the second tells more.  exact: of EXACT, what that is.
+    """
+    lines, more = [], []
+
+    def tell(line, rest=""):
+        lines.append(line)
+        more.append(line + rest)
+
     pending = [b""]
     root = os.fsencode(root)
     while pending:
@@ -59,13 +66,9 @@ def tree(root, exact=frozenset()):
         path = os.path.join(root, relative) if relative else root
         st = _attempt(os.lstat, path)
         if isinstance(st, str):
-            lines.append(f"{relative!r} {st}")
+            tell(f"{relative!r} {st}")
             continue
         line = f"{relative!r} {describe(st)}"
-        for name, value in (("ino", st.st_ino), ("mtime", st.st_mtime_ns),
-                            ("ctime", st.st_ctime_ns)):
-            if name in exact:
-                line += f" {name}={value}"
         if stat.S_ISREG(st.st_mode):
             line += f" content={_attempt(_content, path, st)}"
         if stat.S_ISLNK(st.st_mode):
@@ -73,18 +76,26 @@ def tree(root, exact=frozenset()):
         xattrs = _attempt(_xattrs, path)
         if xattrs:
             line += f" xattrs={xattrs}"
-        lines.append(line)
+        numbers = {"ino": st.st_ino, "mtime": st.st_mtime_ns, "ctime": st.st_ctime_ns}
+        tell(line, "".join(f" {name}={numbers[name]}" for name in sorted(exact)))
         if stat.S_ISDIR(st.st_mode):
             names = _attempt(os.listdir, path)
             if isinstance(names, str):
-                lines.append(f"{relative!r}/ {names}")
+                tell(f"{relative!r}/ {names}")
             else:
                 pending += [os.path.join(relative, name) for name in sorted(names, reverse=True)]
-    return lines
+    return lines, more
+
+
+def tree(root, exact=frozenset()):
+    """The second of these lists."""
+    return views(root, exact)[1]
 
 
 def differences(expected, seen):
     """Pairs (expected line or None, seen line or None)."""
+    if expected == seen:
+        return []
     matcher = difflib.SequenceMatcher(None, expected, seen, autojunk=False)
     pairs = []
     for kind, a0, a1, b0, b1 in matcher.get_opcodes():

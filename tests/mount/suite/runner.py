@@ -109,14 +109,13 @@ def run_case(stand, context, this, tally):
             fd = os.open(stand.mnt, os.O_RDONLY)
             syscalls.syncfs(fd)
             os.close(fd)
-        return (compare.tree(at(stand.host)), compare.tree(at(stand.share)),
-                compare.tree(at(stand.share), exact), compare.tree(at(stand.mnt), exact),
-                compare.tree(at(stand.mnt)))
+        return (compare.tree(at(stand.host)), *compare.views(at(stand.share), exact),
+                *compare.views(at(stand.mnt), exact))
 
     try:
         expected = stand.in_world(lambda: perform(this, stand.host, context), CASE_SECONDS)
         seen = stand.in_world(lambda: perform(this, stand.mnt, context), CASE_SECONDS)
-        host, share, share_exact, mnt_exact, mnt = stand.in_world(trees, CASE_SECONDS)
+        host, share, share_exact, mnt, mnt_exact = stand.in_world(trees, CASE_SECONDS)
     except Hang as error:
         tally.fail(where, str(error))
         raise StandError(f"{this.name} hangs: {error}") from None
