@@ -96,6 +96,11 @@ void dax_start_rings(struct dax *dax)
 
 void dax_stop_rings(struct dax *dax)
 {
+    dax_stop_rings_slowly(dax, 0);
+}
+
+void dax_stop_rings_slowly(struct dax *dax, int pause_ms)
+{
     struct vuf_dev *dev = &dax->guest.dev;
 
     window_lock_socket(&dax->window);
@@ -106,6 +111,7 @@ void dax_stop_rings(struct dax *dax)
         OK(vuf_get_vring_base(&dev->conn, i, &base));
         if (now_ms() - start > RING_STOP_MS)
             FAIL("GET_VRING_BASE took %lld ms", now_ms() - start);
+        sleep_ms(pause_ms);
     }
     window_set_running(&dax->window, false);
     window_unlock_socket(&dax->window);

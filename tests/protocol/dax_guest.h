@@ -46,6 +46,8 @@ void dax_start(struct dax *ret_dax, struct daemon *daemon, const struct dax_opti
 /* The rings of a realized device; stop answers within a second, whatever else is waited for. */
 void dax_start_rings(struct dax *dax);
 void dax_stop_rings(struct dax *dax);
+/* With a pause between one ring and the next, in which those that still run may go on. */
+void dax_stop_rings_slowly(struct dax *dax, int pause_ms);
 
 /* INIT with the two features of DAX on offer. Returns what came back of them. */
 uint64_t dax_init(struct dax *dax);

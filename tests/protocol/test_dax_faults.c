@@ -314,7 +314,7 @@ static void garbage(struct daemon *daemon)
 
 /* While a MAP is unanswered: the ring stops within a second, as the front-end can do nothing else
  * meanwhile. Its driver starts over. */
-static void reset_while_asking(struct daemon *daemon, enum window_fault fault)
+static void reset_while_asking(struct daemon *daemon, enum window_fault fault, int pause_ms)
 {
     struct file file;
 
@@ -324,7 +324,7 @@ static void reset_while_asking(struct daemon *daemon, enum window_fault fault)
     window_fail(&file.dax.window, fault, 1, false);
     submit_map(&file, 1, R);
     window_expect_seen(&file.dax.window, seen + 1);
-    dax_stop_rings(&file.dax);
+    dax_stop_rings_slowly(&file.dax, pause_ms);
     window_release(&file.dax.window);
     window_drop(&file.dax.window);
     window_fail(&file.dax.window, FAULT_NONE, 0, false);
@@ -343,12 +343,18 @@ static void reset_while_asking(struct daemon *daemon, enum window_fault fault)
 
 static void reset_while_late(struct daemon *daemon)
 {
-    reset_while_asking(daemon, FAULT_LATE);
+    reset_while_asking(daemon, FAULT_LATE, 0);
+}
+
+/* Between the stops of two rings the request is done once more, and interrupted once more. */
+static void reset_slowly_while_late(struct daemon *daemon)
+{
+    reset_while_asking(daemon, FAULT_LATE, 20);
 }
 
 static void reset_while_silent(struct daemon *daemon)
 {
-    reset_while_asking(daemon, FAULT_NEVER);
+    reset_while_asking(daemon, FAULT_NEVER, 0);
 }
 
 /* The VM is paused in the middle and goes on: the request is given up before the ring stops, or
@@ -598,6 +604,7 @@ static const struct test_case cases[] = {
     BOTH("garbage", garbage),
     EXACT("reset-while-late", reset_while_late, dax_exact),
     LOOSE("reset-while-late", reset_while_late),
+    BOTH("reset-slowly-while-late", reset_slowly_while_late),
     BOTH("reset-while-silent", reset_while_silent),
     EXACT("pause-while-late", pause_while_late, may_probe),
     LOOSE("pause-while-late", pause_while_late),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -294,20 +295,23 @@ static void answer_garbage(struct window *window, const struct vuf_msg *msg)
 }
 
 /* Takes note of the request; which fault it meets. */
-static enum window_fault meet_fault(struct window *window)
+static enum window_fault meet_fault(struct window *window, const struct vuf_msg *msg)
 {
     enum window_fault fault = FAULT_NONE;
 
     pthread_mutex_lock(&window->lock);
     window->seen++;
-    bool running = window->running;
+    window->reading = false;
+    bool in_order = window->running || window->unread > 0;
+    if (!window->running)
+        window->unread -= (int)(sizeof(msg->hdr) + msg->hdr.size);
     if (window->fault_in > 0 && --window->fault_in == 0) {
         fault = window->fault;
         if (window->fault_goes_on)
             window->fault_in = 1;
     }
     pthread_mutex_unlock(&window->lock);
-    if (!running)
+    if (!in_order)
         violate(window, "a request while the device is not running");
     return fault;
 }
@@ -331,7 +335,7 @@ static bool be_late(struct window *window)
 /* Whether the request is to be served; if not, it has met its fate. */
 static bool survives_fault(struct window *window, const struct vuf_msg *msg)
 {
-    switch (meet_fault(window)) {
+    switch (meet_fault(window, msg)) {
     case FAULT_NONE:
         return true;
     case FAULT_REFUSE:
@@ -434,10 +438,17 @@ static void serve_one(struct window *window, const struct vuf_msg *msg)
         window_send_table(window);
 }
 
-static void set_busy(struct window *window, bool busy)
+static void begin_reading(struct window *window)
 {
     pthread_mutex_lock(&window->lock);
-    window->busy = busy;
+    window->busy = window->reading = true;
+    pthread_mutex_unlock(&window->lock);
+}
+
+static void end_serving(struct window *window)
+{
+    pthread_mutex_lock(&window->lock);
+    window->busy = window->reading = false;
     pthread_mutex_unlock(&window->lock);
 }
 
@@ -456,13 +467,13 @@ static void *serve(void *argument)
             break;
         if (!fds[1].revents)
             continue;
-        set_busy(window, true);
+        begin_reading(window);
         int r = vuf_conn_recv(&window->channel, &msg);
         if (r == 0) {
             serve_one(window, &msg);
             vuf_msg_close_fds(&msg);
         }
-        set_busy(window, false);
+        end_serving(window);
         if (r < 0)
             break;
     }
@@ -527,10 +538,19 @@ void window_close(struct window *window)
     window->map = NULL;
 }
 
+/*
+ * Between the stops of two rings the one that still runs may ask, and one who is busy comes to read
+ * that when none runs any more.
+ */
 void window_set_running(struct window *window, bool running)
 {
+    int unread = 0;
+
+    if (!running && ioctl(window->channel.fd, FIONREAD, &unread) < 0)
+        unread = 0;
     pthread_mutex_lock(&window->lock);
     window->running = running;
+    window->unread = unread + window->reading;
     pthread_mutex_unlock(&window->lock);
 }
 

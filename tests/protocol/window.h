@@ -75,7 +75,9 @@ struct window {
     size_t count, room;
     unsigned long maps, unmaps, seen, tables; /* carried out; requests that came in; tables sent */
     bool running;                             /* the device may ask */
-    bool busy;                                /* a request is being served, answered or not */
+    bool reading;                             /* a request is coming in */
+    int unread; /* of what came before the device was stopped: bytes not looked at yet */
+    bool busy;  /* a request is being served, answered or not */
     bool released;
     enum window_fault fault;
     unsigned fault_in; /* so many requests from now; 0: none */
