@@ -290,6 +290,22 @@ static uint32_t rest_some(struct inode_table *table, uint32_t slot, unsigned *le
     return slot;
 }
 
+/*
+ * Once an index that was replaced is the heap's, what lies there between other memory is given
+ * back, which the heap does not do by itself. Returns 1 if that has to wait, for a request that is
+ * under way.
+ */
+static unsigned trim(struct inode_table *table)
+{
+    if (!table->untrimmed)
+        return 0;
+    if (epoch_owes(table->server->epochs))
+        return 1;
+    table->untrimmed = false;
+    malloc_trim(0);
+    return 0;
+}
+
 unsigned inode_rest(struct inode_table *table)
 {
     unsigned left = 0;
@@ -302,11 +318,9 @@ unsigned inode_rest(struct inode_table *table)
     } while (slot > 0);
     left += handle_rest(table->server->handles) + mounts_rest(table->mounts);
     inode_slots_rest(table);
-    bool shrunk = inode_shards_rest(table);
+    table->untrimmed |= inode_shards_rest(table);
     epoch_reclaim(table->server->epochs);
-    if (shrunk)
-        malloc_trim(0); /* of what lies between others the heap lets nothing go by itself */
-    return left;
+    return left + trim(table);
 }
 
 static int64_t now_seconds(void)

@@ -148,5 +148,7 @@ bool inode_index_rest(struct inode_index *index, struct epochs *epochs, inode_in
                       const void *context)
 {
     uint32_t size = size_for(index->count);
-    return size <= size_of(index) / 4 && move_all(index, size, epochs, hash, context);
+    bool too_large = size <= size_of(index) / 4;
+    bool worn = index->spent - index->count > size_of(index) / 4;
+    return (too_large || worn) && move_all(index, size, epochs, hash, context);
 }

@@ -52,8 +52,9 @@ int inode_index_init(struct inode_index *index);
 void inode_index_free(struct inode_index *index);
 
 /*
- * Makes sure that there is room for one more, the lock held. Returns false without memory, which
- * matters only when the table is full. hash, context: for those that it has to move.
+ * Makes sure that there is room for one more, the lock held. Returns false when the table is full
+ * to the last word and there is no memory for another. hash, context: for those that it has to
+ * move.
  */
 bool inode_index_reserve(struct inode_index *index, struct epochs *epochs, inode_index_hash *hash,
                          const void *context);
@@ -64,7 +65,10 @@ void inode_index_add(struct inode_index *index, uint64_t hash, uint32_t value);
 /* Takes one out that is in it, the lock held. */
 void inode_index_remove(struct inode_index *index, uint64_t hash, uint32_t value);
 
-/* Retires what is much too large, the lock held, for something smaller. Returns whether it did. */
+/*
+ * Replaces a table that is much too large, or full of words that are gone, the lock held. Returns
+ * whether it did.
+ */
 bool inode_index_rest(struct inode_index *index, struct epochs *epochs, inode_index_hash *hash,
                       const void *context);
 

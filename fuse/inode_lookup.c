@@ -52,22 +52,29 @@ struct found {
  */
 typedef bool inode_taker(struct inode_table *table, struct inode *inode);
 
-/* Mixes the bits: consecutive inode numbers spread over shards and buckets. */
-static uint64_t identity_hash(uint32_t mount, uint64_t dev, uint64_t ino)
+/*
+ * Mixes the bits, as inode and device numbers are what they are: consecutive, in strides, the same
+ * on a hundred devices.
+ */
+static uint64_t identity_hash(const struct inode_table *table, uint32_t mount, uint64_t dev,
+                              uint64_t ino)
 {
-    uint64_t hash = (ino ^ dev << 40 ^ (uint64_t)mount << 24) * 0x9e3779b97f4a7c15ULL;
-    return hash ^ hash >> 29;
+    uint64_t hash = (ino ^ table->key[0]) * (table->key[1] | 1);
+    hash = (hash ^ hash >> 32) + dev + ((uint64_t)mount << 48);
+    hash = (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u;
+    return hash ^ hash >> 32;
 }
 
-static uint64_t hash_of(const struct inode *inode)
+static uint64_t hash_of(const struct inode_table *table, const struct inode *inode)
 {
-    return identity_hash(inode->mount, inode->dev, inode->ino);
+    return identity_hash(table, inode->mount, inode->dev, inode->ino);
 }
 
 /* As of inode_index_hash. */
-static uint64_t hash_at(const void *table, uint32_t index)
+static uint64_t hash_at(const void *context, uint32_t index)
 {
-    return hash_of(&((const struct inode_table *)table)->slab[index]);
+    const struct inode_table *table = context;
+    return hash_of(table, &table->slab[index]);
 }
 
 static struct inode_shard *shard_of_hash(struct inode_table *table, uint64_t hash)
@@ -78,7 +85,7 @@ static struct inode_shard *shard_of_hash(struct inode_table *table, uint64_t has
 struct inode_shard *inode_shard_of(struct inode_table *table, uint32_t mount, uint64_t dev,
                                    uint64_t ino)
 {
-    return shard_of_hash(table, identity_hash(mount, dev, ino));
+    return shard_of_hash(table, identity_hash(table, mount, dev, ino));
 }
 
 static uint64_t birth_of(const struct statx *attributes)
@@ -107,7 +114,7 @@ bool inode_shards_rest(struct inode_table *table)
 
 void inode_unlist(struct inode_table *table, struct inode_shard *shard, const struct inode *inode)
 {
-    inode_index_remove(&shard->index, hash_of(inode), inode_index(table, inode));
+    inode_index_remove(&shard->index, hash_of(table, inode), inode_index(table, inode));
 }
 
 /* Its descriptor may be that of a file that the guest has closed a moment ago. */
@@ -172,9 +179,9 @@ static bool take_again(struct inode_table *table, struct inode *inode)
  * sure to be that file, see above. Inside an epoch, and without a lock but for those that linger:
  *
  * - What is in the index was filled before it came there. What is taken out is not used again
- * before our epoch ends.
+ *   before our epoch ends.
  * - While the index grows we may look at the old one, and miss what comes into the new one. Who
- * must not miss it looks again, with the lock held.
+ *   must not miss it looks again, with the lock held.
  * - Lookups that are not zero are counted up from that alone. From zero they rise with the lock
  *   held only, under which those that are zero are given up: so nobody finds what is given up.
  */
@@ -183,7 +190,7 @@ static struct inode *find_alike(struct inode_table *table, uint32_t mount,
 {
     uint64_t dev = dev_of(attributes), ino = attributes->stx_ino;
     uint64_t birth = birth_of(attributes);
-    uint64_t hash = identity_hash(mount, dev, ino);
+    uint64_t hash = identity_hash(table, mount, dev, ino);
     struct inode_cursor cursor = inode_index_look(&shard_of_hash(table, hash)->index, hash);
     uint32_t i;
     while ((i = inode_cursor_next(&cursor))) {
@@ -296,12 +303,13 @@ static void inode_fill(struct inode *inode, const struct found *found)
 
 /*
  * The inode of a found file, new or known, with one lookup counted. Sets *ret_new when
- * found->mount's reference went to a new inode. NULL at INODES_MAX, or if found->unsure.
+ * found->mount's reference went to a new inode. NULL at INODES_MAX, without memory, or if
+ * found->unsure.
  */
 static struct inode *find_or_add(struct fuse_thread *thread, struct found *found, bool *ret_new)
 {
     struct inode_table *table = thread->server->inodes;
-    uint64_t hash = identity_hash(found->mount, found->dev, found->ino);
+    uint64_t hash = identity_hash(table, found->mount, found->dev, found->ino);
     struct inode_shard *shard = shard_of_hash(table, hash);
     pthread_mutex_lock(&shard->lock);
     struct inode *inode = find_same(table, shard, hash, found);

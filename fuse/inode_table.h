@@ -6,11 +6,12 @@
  * thread's own, the slab's; or the descriptor cache's. No host call is made under any of them. The
  * epoch's own lock is a leaf below all, and so is the descriptor budget's.
  *
- *   shard   guards its index, and the step of lookups from zero together with being in there; for
- * who reads it without, see find_alike() spares  the list's guards the list, a thread's the free
- * slots that it keeps (inode_slots.c) slab    guards the chunks (inode_slots.c) and the high-water
- * mark ring    guards which ids linger; a leaf, as the epoch's cache   guards which inodes are in
- * the descriptor cache, and fd of those that may be in it
+ *   shard   guards its index, and the step of lookups from zero together with being in there; who
+ *           reads it without is told about at find_alike()
+ *   spares  the list's guards the list, a thread's the free slots that it keeps (inode_slots.c)
+ *   slab    guards the chunks (inode_slots.c) and the high-water mark
+ *   ring    guards which ids linger; a leaf, as the epoch's
+ *   cache   guards which inodes are in the descriptor cache, and fd of those that may be in it
  */
 #ifndef VIOFS_INODE_TABLE_H
 #define VIOFS_INODE_TABLE_H
@@ -65,6 +66,8 @@ struct inode_table {
     struct inode *slab;
     struct inode_chunk *chunks; /* INODE_CHUNKS, in the arena as well */
     struct mounts *mounts;
+    uint64_t key[2]; /* random: nobody can choose inodes that are close to each other in an index */
+    bool untrimmed;  /* an index was replaced whose memory the heap may still hold; janitor only */
     struct inode_shard shards[INODE_SHARDS];
     struct inode_cache cache;
     struct inode_ring ring;

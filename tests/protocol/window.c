@@ -295,23 +295,19 @@ static void answer_garbage(struct window *window, const struct vuf_msg *msg)
 }
 
 /* Takes note of the request; which fault it meets. */
-static enum window_fault meet_fault(struct window *window, const struct vuf_msg *msg)
+static enum window_fault meet_fault(struct window *window)
 {
     enum window_fault fault = FAULT_NONE;
 
     pthread_mutex_lock(&window->lock);
     window->seen++;
-    window->reading = false;
-    bool in_order = window->running || window->unread > 0;
-    if (!window->running)
-        window->unread -= (int)(sizeof(msg->hdr) + msg->hdr.size);
     if (window->fault_in > 0 && --window->fault_in == 0) {
         fault = window->fault;
         if (window->fault_goes_on)
             window->fault_in = 1;
     }
     pthread_mutex_unlock(&window->lock);
-    if (!in_order)
+    if (!window->in_order)
         violate(window, "a request while the device is not running");
     return fault;
 }
@@ -335,7 +331,7 @@ static bool be_late(struct window *window)
 /* Whether the request is to be served; if not, it has met its fate. */
 static bool survives_fault(struct window *window, const struct vuf_msg *msg)
 {
-    switch (meet_fault(window, msg)) {
+    switch (meet_fault(window)) {
     case FAULT_NONE:
         return true;
     case FAULT_REFUSE:
@@ -445,6 +441,17 @@ static void begin_reading(struct window *window)
     pthread_mutex_unlock(&window->lock);
 }
 
+/* The request is there: whether it came when the device could ask. */
+static void end_reading(struct window *window, const struct vuf_msg *msg)
+{
+    pthread_mutex_lock(&window->lock);
+    window->reading = false;
+    window->in_order = window->running || window->unread > 0;
+    if (!window->running)
+        window->unread -= (int)(sizeof(msg->hdr) + msg->hdr.size);
+    pthread_mutex_unlock(&window->lock);
+}
+
 static void end_serving(struct window *window)
 {
     pthread_mutex_lock(&window->lock);
@@ -470,6 +477,7 @@ static void *serve(void *argument)
         begin_reading(window);
         int r = vuf_conn_recv(&window->channel, &msg);
         if (r == 0) {
+            end_reading(window, &msg);
             serve_one(window, &msg);
             vuf_msg_close_fds(&msg);
         }
@@ -546,9 +554,9 @@ void window_set_running(struct window *window, bool running)
 {
     int unread = 0;
 
-    if (!running && ioctl(window->channel.fd, FIONREAD, &unread) < 0)
-        unread = 0;
     pthread_mutex_lock(&window->lock);
+    if (!running && ioctl(window->channel.fd, FIONREAD, &unread) < 0)
+        unread = 0; /* the channel is closed */
     window->running = running;
     window->unread = unread + window->reading;
     pthread_mutex_unlock(&window->lock);

@@ -69,6 +69,7 @@ struct window {
     pthread_t thread;
     struct vuf_conn channel;
     int stop_fd;
+    bool in_order; /* the request being served came when the device could ask; its thread only */
 
     /* Under lock. */
     struct window_piece *pieces;

@@ -319,7 +319,7 @@ static void *watch(void *argument)
     return NULL;
 }
 
-/* Hash chains are made anew under those who look at them, when there are more inodes and less. */
+/* An index is made anew under those who look at them, when there are more inodes and less. */
 static void known_files_are_found_meanwhile(void)
 {
     struct settings settings = {.cache = CACHE_AUTO, .file_handles = FILE_HANDLES_PREFER};

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <time.h>
 
@@ -133,6 +134,48 @@ static void wire_splits_anywhere(void)
     pieces[0] = (struct iovec){room, 15};
     wire_out_start(&out, pieces, 1);
     CHECK_EQ(wire_out_finish(&out, 1, -EIO), 0);
+}
+
+/* Numbers of inodes as file systems have them: which one's i-th file, and of which device. */
+struct pattern {
+    const char *name;
+    unsigned stride_bits;
+    unsigned devices;
+};
+
+static struct inode_shard *shard_in(const struct pattern *pattern, struct inode_table *table,
+                                    uint64_t i)
+{
+    uint64_t device = i % pattern->devices;
+    uint64_t number = 257 + (i / pattern->devices << pattern->stride_bits);
+    return inode_shard_of(table, 1, makedev(device >> 8, device & 0xff), number);
+}
+
+/* Whatever the numbers are like, inodes spread; and in no two tables in the same way. */
+static void inodes_spread(void)
+{
+    static const struct pattern patterns[] = {
+        {"one after the other", 0, 1}, {"in strides", 7, 1},          {"in long strides", 32, 1},
+        {"by bits at the end", 50, 1}, {"the same on many", 0, 4096},
+    };
+    struct fixture fixture, other;
+    CHECK(fixture_start(&fixture, FILE_HANDLES_PREFER));
+    CHECK(fixture_start(&other, FILE_HANDLES_PREFER));
+    struct inode_table *table = fixture.server->inodes, *second = other.server->inodes;
+    for (unsigned p = 0; p < sizeof(patterns) / sizeof(patterns[0]); p++) {
+        unsigned count[INODE_SHARDS] = {0}, most = 0, alike = 0;
+        for (uint64_t i = 0; i < 100 * INODE_SHARDS; i++) {
+            long shard = shard_in(&patterns[p], table, i) - table->shards;
+            if (++count[shard] > most)
+                most = count[shard];
+            alike += shard_in(&patterns[p], second, i) - second->shards == shard;
+        }
+        printf("     %s: %u in the fullest shard, %u where another table has them\n",
+               patterns[p].name, most, alike);
+        CHECK(most < 200 && alike < 10 * INODE_SHARDS);
+    }
+    fixture_stop(&other);
+    fixture_stop(&fixture);
 }
 
 static void id_names_one_file(void)
@@ -611,6 +654,7 @@ int main(void)
     RUN(wire_splits_anywhere);
     RUN(epoch_waits_for_those_inside);
     RUN(epoch_ring_grows);
+    RUN(inodes_spread);
     RUN(id_names_one_file);
     RUN(invented_ids_are_errors);
     RUN(replaced_file_is_another);
