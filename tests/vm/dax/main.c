@@ -28,7 +28,7 @@ static const struct {
     {"make-small", 3, command_make_small, "FOLDER COUNT SEED: files of 0 to 9000 bytes"},
     {"small", 4, command_small, "FOLDER COUNT SEED read|map: checks them"},
     {"count", 4, command_count, "FILE SLOT SLOTS ROUNDS: counts with others in a mapping"},
-    {"append", 3, command_append, "FILE SIZE STEPS: grows it while it is mapped"},
+    {"append", 4, command_append, "FILE SIZE STEPS watched|alone: grows it while it is mapped"},
     {"cut", 2, command_cut, "FILE SIZE: truncates it while it is mapped"},
     {"cut-race", 3, command_cut_race, "FILE SECONDS SEED: stores race with truncation"},
 };

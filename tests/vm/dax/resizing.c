@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -116,11 +117,21 @@ static void grow(int fd, unsigned char *area, uint64_t *size, uint64_t length, b
     *size += length;
 }
 
+/* One that ends with its parent, whatever that dies of. */
+static pid_t fork_child(void)
+{
+    pid_t child = fork();
+    if (child == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        die("prctl");
+    return child;
+}
+
 void command_append(char **argv)
 {
     static const uint32_t lengths[] = {1, 7, 500, 4095, 4096, 4097, 13001, 70001, 300007};
     uint64_t size = strtoull(argv[2], NULL, 0);
     unsigned steps = (unsigned)atoi(argv[3]);
+    bool watched = strcmp(argv[4], "watched") == 0;
     int there[2];
     int back[2];
     char word;
@@ -131,13 +142,15 @@ void command_append(char **argv)
     write_pattern(fd, 0, size, SEED);
     if (pipe(there) < 0 || pipe(back) < 0)
         die("pipe");
-    pid_t follower = fork();
+    pid_t follower = fork_child();
     if (follower == 0) {
         close(there[1]);
         follow(argv[1], there[0], back[1]);
     }
+    close(there[0]);
+    close(back[1]);
     for (int by_store = 0; by_store < 2; by_store++) {
-        pid_t racer = by_store ? -1 : fork();
+        pid_t racer = by_store || !watched ? -1 : fork_child();
         if (racer == 0)
             race(argv[1]);
         for (unsigned i = 0; i < steps; i++) {
