@@ -5,15 +5,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
 #include "host_path.h"
 #include "inode_table.h"
 #include "log.h"
+#include "seed.h"
 #include "server.h"
 
 /* At most half of the descriptors may be cached inodes: the rest is for open files. */
@@ -21,20 +20,10 @@
 #define CACHE_MAX   65536u
 #define CACHE_MIN   16u
 
-/* A guest that has seen inode numbers must not be able to tell how they are found. */
-static void take_key(uint64_t *ret_key, size_t size)
-{
-    if (getrandom(ret_key, size, GRND_NONBLOCK) == (ssize_t)size)
-        return;
-    struct timespec now; /* just after boot there may be no randomness yet */
-    clock_gettime(CLOCK_REALTIME, &now);
-    ret_key[0] = (uint64_t)now.tv_sec * 1000000007 + (uint64_t)now.tv_nsec;
-    ret_key[1] = (uintptr_t)ret_key * 0x9e3779b97f4a7c15u;
-}
-
 static int shards_init(struct inode_table *table)
 {
-    take_key(table->key, sizeof(table->key));
+    table->key[0] = seed();
+    table->key[1] = seed() | 1;
     for (unsigned i = 0; i < INODE_SHARDS; i++) {
         struct inode_shard *shard = &table->shards[i];
         pthread_mutex_init(&shard->lock, NULL);

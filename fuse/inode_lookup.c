@@ -59,7 +59,7 @@ typedef bool inode_taker(struct inode_table *table, struct inode *inode);
 static uint64_t identity_hash(const struct inode_table *table, uint32_t mount, uint64_t dev,
                               uint64_t ino)
 {
-    uint64_t hash = (ino ^ table->key[0]) * (table->key[1] | 1);
+    uint64_t hash = (ino ^ table->key[0]) * table->key[1];
     hash = (hash ^ hash >> 32) + dev + ((uint64_t)mount << 48);
     hash = (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u;
     return hash ^ hash >> 32;

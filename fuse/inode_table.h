@@ -66,7 +66,7 @@ struct inode_table {
     struct inode *slab;
     struct inode_chunk *chunks; /* INODE_CHUNKS, in the arena as well */
     struct mounts *mounts;
-    uint64_t key[2]; /* random: nobody can choose inodes that are close to each other in an index */
+    uint64_t key[2]; /* random, the second odd: nobody can choose inodes that lie close together */
     bool untrimmed;  /* an index was replaced whose memory the heap may still hold; janitor only */
     struct inode_shard shards[INODE_SHARDS];
     struct inode_cache cache;

@@ -4,11 +4,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "cachepol.h"
 #include "log.h"
+#include "seed.h"
 #include "server.h"
 
 #define PAGE_BYTES              4096u
@@ -72,15 +71,6 @@ static int reply_version_only(struct fuse_req *req)
 {
     struct fuse_init_out out = {.major = FUSE_ABI_MAJOR, .minor = FUSE_ABI_MINOR};
     return req_reply(req, out);
-}
-
-/* A file handle that the guest kept from an earlier session must not lead to a file of this one. */
-static uint32_t new_salt(void)
-{
-    uint32_t salt;
-    if (getrandom(&salt, sizeof(salt), GRND_NONBLOCK) != sizeof(salt))
-        salt = (uint32_t)time(NULL); /* just after boot there may be no randomness yet */
-    return salt;
 }
 
 /*
@@ -155,7 +145,8 @@ int op_init(struct fuse_req *req)
     struct session *session = &server->session;
     uint16_t pages = pages_offered(flags, in.minor);
     atomic_store_explicit(&session->flags, flags, memory_order_relaxed);
-    atomic_store_explicit(&session->salt, new_salt(), memory_order_relaxed);
+    /* A file handle that the guest kept from an earlier session must not lead to a file of this. */
+    atomic_store_explicit(&session->salt, (uint32_t)seed(), memory_order_relaxed);
     atomic_store_explicit(&session->minor, in.minor, memory_order_relaxed);
     struct fuse_init_out out = {
         .major = FUSE_ABI_MAJOR,

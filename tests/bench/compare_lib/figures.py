@@ -5,7 +5,7 @@ import os
 import statistics
 
 import bars
-from bars import CONFINED, FLOOR, FLOORS, OURS
+from bars import FLOORS, OURS
 
 REFERENCE = "rust"
 # Another program that took this part of a CPU during a run makes its figures doubtful.
