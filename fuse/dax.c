@@ -420,8 +420,11 @@ static int visit_after(struct dax *dax, struct dax_range *range, struct dax_file
 int dax_after(struct fuse_thread *thread, struct inode *inode)
 {
     int error = visit_ranges(thread, inode, false, visit_after, NULL);
-    /* What the request has done cannot be done again. */
-    return error == -REQ_STOPPED || error == -EAGAIN ? -EIO : error;
+    /* What the request has done cannot be done again. All that the guest knows of was mapped before
+     * it; what the host has added is, before the guest is told. */
+    if (error == -REQ_STOPPED)
+        return 0;
+    return error == -EAGAIN ? -EIO : error;
 }
 
 int dax_flush_all(struct fuse_thread *thread)
@@ -456,10 +459,10 @@ static int visit_before_resize(struct dax *dax, struct dax_range *range, struct 
 {
     const struct statx *after = argument;
     uint64_t left = dax_within(range, after->stx_size);
+    bool keeps_pages = left && left >= range->real * DAX_PAGE;
     range->limit = after->stx_size;
-    if (left && left >= range->real * DAX_PAGE)
-        return 0;
-    int error = dax_uncover(dax, range, file, true);
+    int error = keeps_pages ? 0 : dax_uncover(dax, range, file, true);
+    /* Also what this request took away when it was stopped the last time. */
     if (!error)
         error = dax_cover(dax, range, file, after, 0);
     if (error)

@@ -225,11 +225,12 @@ static int cover_exactly(struct dax *dax, struct dax_range *range, struct dax_fi
     return error;
 }
 
-/* One mapping, as long as the file has anything in the range. */
+/* One mapping, as long as the file has anything in the range, or is about to. */
 static int cover_loosely(struct dax *dax, struct dax_range *range, struct dax_file *file,
-                         const struct statx *attributes)
+                         const struct statx *attributes, uint64_t promised)
 {
-    if (range->real || dax_within(range, attributes->stx_size) == 0)
+    uint64_t size = promised > attributes->stx_size ? promised : attributes->stx_size;
+    if (range->real || dax_within(range, size) == 0)
         return 0;
     int error = dax_file_open(file, range->flags & DAX_STORES);
     return error ? error : map_pages(dax, range, file, DAX_RANGE_PAGES);
@@ -246,7 +247,7 @@ int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
     }
     if (atomic_load(&dax->exact) || (range->flags & DAX_TAIL))
         return cover_exactly(dax, range, file, attributes, promised);
-    int error = cover_loosely(dax, range, file, attributes);
+    int error = cover_loosely(dax, range, file, attributes, promised);
     if (error != -EAGAIN || dax_within(range, attributes->stx_size) == DAX_RANGE_SIZE)
         return error;
     /* Perhaps only because it reaches past the file's end. */

@@ -31,11 +31,20 @@ bool window_overlaps(uint64_t offset, uint64_t length)
     return false;
 }
 
+/* Every other call, more or less. */
+static bool stops_by_chance(void)
+{
+    if (front.stop_seed == 0)
+        return false;
+    front.stop_seed = front.stop_seed * 1103515245u + 12345u;
+    return front.stop_seed >> 30 & 1;
+}
+
 static int map_locked(const struct dax_mapping *mapping)
 {
     struct stat st;
     front.maps++;
-    if (front.stop_from && front.maps >= front.stop_from)
+    if ((front.stop_from && front.maps >= front.stop_from) || stops_by_chance())
         return -ECANCELED;
     if (front.refuse_from && front.maps >= front.refuse_from)
         return -EAGAIN;
@@ -81,7 +90,7 @@ static int unmap_locked(uint64_t offset, uint64_t length)
     if (front.broken)
         return -EIO;
     front.broken = front.breaks;
-    if (front.stop_from || front.breaks)
+    if (front.stop_from || front.breaks || stops_by_chance())
         return -ECANCELED;
     if (front.frozen)
         violation("take away what the guest looks at");

@@ -33,6 +33,7 @@ struct front {
     unsigned maps, unmaps;
     unsigned refuse_from; /* this map call and later ones are refused; 0: none */
     unsigned stop_from;   /* the same, as if the device were being stopped */
+    unsigned stop_seed;   /* each call is, or not, by this sequence of random numbers; 0: none */
     bool breaks;          /* the next removal is stopped, and then the channel is of no use */
     bool broken;
     unsigned violations;

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -329,6 +330,86 @@ static void stopped_requests_come_again(void)
     CHECK_EQ(window_end(&guest), 0);
 }
 
+/* One request that changes a file of *size bytes, at a place and in a way by chance. */
+static int change_file(struct guest *guest, uint64_t node, uint64_t fh, unsigned chance,
+                       uint64_t *size)
+{
+    static const uint8_t data[3 * PAGE] = {1, 2, 3};
+    uint64_t place = chance / 8 % (9 * PAGE) + (chance >> 27 & 1 ? MIB2 - 3 * PAGE : 0);
+    uint64_t length = 100 + chance / 8 % (2 * PAGE);
+    struct fuse_fallocate_in fallocate = {.fh = fh, .offset = place, .length = length};
+    struct fuse_copy_file_range_in copy = {.fh_in = fh,
+                                           .off_in = 0,
+                                           .nodeid_out = node,
+                                           .fh_out = fh,
+                                           .off_out = *size,
+                                           .len = *size < length ? *size : length};
+    switch (chance % 8) {
+    case 0:
+    case 1:
+    case 2:
+        *size = place;
+        return window_set_size(guest, node, place);
+    case 3:
+        fallocate.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+        return guest_do(guest, FUSE_FALLOCATE, node, fallocate);
+    case 4:
+        *size = place + length > *size ? place + length : *size;
+        return guest_do(guest, FUSE_FALLOCATE, node, fallocate);
+    case 5:
+        *size += copy.len;
+        return guest_do(guest, FUSE_COPY_FILE_RANGE, node, copy);
+    case 6:
+        *size += length;
+        place = 0;
+        break;
+    default:
+        *size = place + length > *size ? place + length : *size;
+        break;
+    }
+    int done = guest_write(guest, node, fh, place, data, length, chance % 8 == 6 ? O_APPEND : 0, 0);
+    return done == (int)length ? 0 : done;
+}
+
+/*
+ * A device that stops at any call to the front-end, however often: each request is answered in the
+ * end as if it had not stopped, and is done once.
+ */
+static void stops_are_not_noticed(void)
+{
+    for (unsigned seed = 1; seed <= 100; seed++) {
+        struct guest guest;
+        uint64_t fh, size = seed % 3 ? 5 * PAGE + 10 : MIB2 + PAGE + 3;
+        unsigned chance = seed * 2654435761u;
+        window_begin(&guest, seed % 4 != 0);
+        window_host_write(&guest, "f", 0, size, 1);
+        uint64_t node = guest_lookup(&guest, "f");
+        CHECK_EQ(guest_open(&guest, node, O_RDWR, &fh), 0);
+        CHECK_EQ(window_setup(&guest, node, 0, 0, true), 0);
+        CHECK_EQ(window_setup(&guest, node, MIB2, MIB2, true), 0);
+        for (unsigned step = 0; step < 6; step++) {
+            uint64_t before = size;
+            int error = GUEST_RESTART;
+            chance = chance * 1664525u + 1013904223u;
+            for (unsigned run = 0; run < 40 && error == GUEST_RESTART; run++) {
+                front.stop_seed = run < 30 ? chance + run : 0;
+                size = before;
+                error = change_file(&guest, node, fh, chance >> 4, &size);
+                if (error == GUEST_RESTART)
+                    CHECK_EQ(guest_host_stat(&guest, "f").st_size, before);
+            }
+            front.stop_seed = 0;
+            CHECK_EQ(error, 0);
+            CHECK_EQ(guest_host_stat(&guest, "f").st_size, size);
+            CHECK(size == 0 || window_overlaps(0, PAGE));
+            CHECK(size <= MIB2 || window_overlaps(MIB2, PAGE));
+            CHECK_EQ(size ? window_compare(&guest, "f", 0, 0) : -1, -1);
+            CHECK_EQ(size > MIB2 ? window_compare(&guest, "f", MIB2, MIB2) : -1, -1);
+        }
+        CHECK_EQ(window_end(&guest), 0);
+    }
+}
+
 /* A tail that cannot be written for now, as on a full disk: names and attributes are told. */
 static void an_unwritable_tail_locks_nothing(void)
 {
@@ -389,6 +470,7 @@ int main(void)
     RUN(stores_beyond_the_end_are_gone);
     RUN(resizing_leaves_no_hole);
     RUN(stopped_requests_come_again);
+    RUN(stops_are_not_noticed);
     RUN(an_unwritable_tail_locks_nothing);
     RUN(every_tail_is_kept);
     return test_result();
