@@ -176,6 +176,47 @@ static void head_outside_table(void)
     CHECK_BROKEN(SIZE);
 }
 
+/* What comes behind a chain may be looked at early: nonsense does no harm before its turn. */
+static void nonsense_behind_good_chains(void)
+{
+    static const struct {
+        uint16_t head;
+        struct vring_desc desc; /* number 1 of the ring */
+        struct vring_desc table[5];
+    } cases[] = {
+        {SIZE, {0}, {{0}}},
+        {UINT16_MAX, {0}, {{0}}},
+        {1, {GUEST - 8, 80, IND, 0}, {{0}}},
+        {1, {GUEST + MEMORY - 16, 80, IND, 0}, {{0}}},
+        {1, {GUEST + INDIRECT + 3, 79, IND, 0}, {{0}}},
+        {1, {UINT64_MAX - 15, 80, IND, 0}, {{0}}},
+        {1, {GUEST + INDIRECT, 16, IND, 0}, {{GUEST + INDIRECT, 16, IND, 0}}},
+        {1,
+         {GUEST + INDIRECT, 80, IND, 0},
+         {{GUEST + MEMORY - 1, 2, NEXT, 1},
+          {0, UINT32_MAX, NEXT, 2},
+          {UINT64_MAX, UINT32_MAX, NEXT | WRITE, 3},
+          {GUEST - 1, 160, NEXT | WRITE, 4},
+          {GUEST, 0, NEXT | WRITE | IND, 0}}},
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]) * 3; i++) {
+        unsigned good = 1 + i % 3;
+
+        setup(WITH_IND, (uint16_t)(0xfffe + i));
+        desc(ring.desc, 0, DATA, 8, 0, 0);
+        ring.desc[1] = cases[i / 3].desc;
+        memcpy(ring.memory + INDIRECT, cases[i / 3].table, sizeof(cases[0].table));
+        for (unsigned j = 0; j < good; j++)
+            offer(0);
+        offer(cases[i / 3].head);
+        for (unsigned j = 0; j < good; j++)
+            CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 1);
+        CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), -EBADMSG);
+        teardown();
+    }
+}
+
 static void next_outside_table(void)
 {
     setup(0, 0);
@@ -594,6 +635,7 @@ int main(void)
     RUN(chain_left_in_the_ring);
     RUN(chains_behind);
     RUN(head_outside_table);
+    RUN(nonsense_behind_good_chains);
     RUN(next_outside_table);
     RUN(loop_to_itself);
     RUN(loop_of_two_without_bytes);
