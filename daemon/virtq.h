@@ -73,6 +73,7 @@ struct virtq_slot {
     struct fuse_chain chain; /* points into iov */
     struct iovec *iov;
     unsigned iov_max;
+    const char *table_was;    /* where the last indirect table was: a hint */
     struct vring_desc *table; /* private copy of an indirect table */
     unsigned table_max;       /* in descriptors */
 };
@@ -89,6 +90,7 @@ struct virtq_ops {
     int (*pop)(struct virtq *vq, struct virtq_slot *slot);
     void (*unpop)(struct virtq *vq);
     int (*retake)(struct virtq *vq, struct virtq_slot *slot, uint16_t head);
+    void (*expect)(const struct virtq *vq, const struct virtq_slot *slot);
     bool (*has_more)(struct virtq *vq);
     unsigned (*behind)(const struct virtq *vq, const struct virtq_slot *slot);
     bool (*arm_kicks)(struct virtq *vq);
@@ -174,6 +176,16 @@ static inline void virtq_unpop(struct virtq *vq)
 static inline int virtq_retake(struct virtq *vq, struct virtq_slot *slot, uint16_t head)
 {
     return vq->ops->retake(vq, slot, head);
+}
+
+/*
+ * Before the first virtq_pop() after a sleep: the driver has most likely put the next chain where
+ * the one was that this slot had last, so all of it is fetched from its processor's cache at once.
+ * A hint; the slot may be new.
+ */
+static inline void virtq_expect(const struct virtq *vq, const struct virtq_slot *slot)
+{
+    vq->ops->expect(vq, slot);
 }
 
 /* True when another chain can be taken (or the ring is found broken) at once. */

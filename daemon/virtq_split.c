@@ -202,6 +202,21 @@ static struct vring_desc read_copied_desc(const struct virtq_slot *slot, unsigne
 }
 
 /* Section 2.7.5.3: the whole table is copied before it is looked at. */
+static bool copy_table(struct virtq *vq, struct virtq_slot *slot, const struct vring_desc *pointer)
+{
+    char *host;
+
+    if (!memmap_span_find(&vq->near, pointer->addr, pointer->len, &host)) {
+        slot->table_was = NULL;
+        return memmap_copy_in(vq->memory, pointer->addr, slot->table, pointer->len) == 0;
+    }
+    slot->table_was = host;
+    memcpy(slot->table, host, pointer->len);
+    /* From here on the private copy counts: the compiler must not read the source again. */
+    __asm__ volatile("" ::: "memory");
+    return true;
+}
+
 static int walk_indirect(struct virtq *vq, struct virtq_slot *slot, struct walk *walk,
                          const struct vring_desc *pointer)
 {
@@ -216,7 +231,7 @@ static int walk_indirect(struct virtq *vq, struct virtq_slot *slot, struct walk 
         return broken(vq, "an indirect table of an odd size");
     if (count > slot->table_max)
         return broken(vq, "an indirect table longer than the queue");
-    if (memmap_copy_in(vq->memory, pointer->addr, slot->table, pointer->len) < 0)
+    if (!copy_table(vq, slot, pointer))
         return broken(vq, "an indirect table outside guest memory");
 
     for (;;) {
@@ -320,19 +335,13 @@ static inline void prefetch_to_write(const char *line)
 #endif
 }
 
-/* The start of a buffer, up to three lines. */
-static inline void prefetch_buffer(const struct virtq *vq, const struct vring_desc *desc,
-                                   uint16_t flags)
+/* The start of a buffer, up to three lines; its length is not 0. */
+static inline void prefetch_buffer(const char *start, size_t length, bool to_write)
 {
-    uint32_t length = le32toh(__atomic_load_n(&desc->len, __ATOMIC_RELAXED));
-
     if (length > AHEAD_BYTES)
         length = AHEAD_BYTES;
-    const char *start = near_buffer(vq, desc, length);
-    if (!start)
-        return;
     const char *last = start + length - 1;
-    if (flags & VRING_DESC_F_WRITE) {
+    if (to_write) {
         prefetch_to_write(start);
         prefetch_to_write(last);
         if (length > VIRTQ_CACHE_LINE)
@@ -341,6 +350,12 @@ static inline void prefetch_buffer(const struct virtq *vq, const struct vring_de
         __builtin_prefetch(start);
         __builtin_prefetch(last);
     }
+}
+
+static void prefetch_table(const struct vring_desc *table)
+{
+    __builtin_prefetch(table);
+    __builtin_prefetch(&table[AHEAD_MAX - 1]);
 }
 
 /*
@@ -357,16 +372,17 @@ static void look_ahead(const struct virtq *vq)
         return;
     const struct vring_desc *table = table_ahead(vq, 0);
     for (unsigned i = 0; table && i < AHEAD_MAX; i++) {
+        uint32_t length = le32toh(__atomic_load_n(&table[i].len, __ATOMIC_RELAXED));
         uint16_t flags = load16(&table[i].flags);
+        const char *start = near_buffer(vq, &table[i], length);
 
-        prefetch_buffer(vq, &table[i], flags);
+        if (start)
+            prefetch_buffer(start, length, flags & VRING_DESC_F_WRITE);
         if (!(flags & VRING_DESC_F_NEXT))
             break;
     }
-    if (more > 1 && (table = table_ahead(vq, 1))) {
-        __builtin_prefetch(table);
-        __builtin_prefetch(&table[AHEAD_MAX - 1]);
-    }
+    if (more > 1 && (table = table_ahead(vq, 1)))
+        prefetch_table(table);
     if (more > 2)
         __builtin_prefetch(head_ahead(vq, 2));
 }
@@ -387,6 +403,29 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
         look_ahead(vq);
     }
     return rc;
+}
+
+static void prefetch_pieces(const struct iovec *pieces, unsigned count, bool to_write)
+{
+    for (unsigned i = 0; i < count && i < AHEAD_MAX; i++)
+        prefetch_buffer(pieces[i].iov_base, pieces[i].iov_len, to_write);
+}
+
+/* Of a chain that comes alone its place in the used ring is known as well. */
+static void split_expect(const struct virtq *vq, const struct virtq_slot *slot)
+{
+    unsigned place = vq->last_avail & (vq->layout.size - 1);
+
+    __builtin_prefetch(&vq->avail->ring[place]);
+    __builtin_prefetch(used_event(vq));
+    __builtin_prefetch(&vq->desc[slot->head]);
+    if (slot->table_was)
+        prefetch_table((const void *)slot->table_was);
+    prefetch_pieces(slot->chain.readable, slot->chain.readable_count, false);
+    prefetch_pieces(slot->chain.writable, slot->chain.writable_count, true);
+    prefetch_to_write((const char *)&vq->used->ring[place]);
+    prefetch_to_write((const char *)&vq->used->idx);
+    prefetch_to_write((const char *)avail_event(vq));
 }
 
 static int split_retake(struct virtq *vq, struct virtq_slot *slot, uint16_t head)
@@ -454,6 +493,7 @@ const struct virtq_ops virtq_split_ops = {
     .attach = split_attach,
     .begin = split_begin,
     .pop = split_pop,
+    .expect = split_expect,
     .unpop = split_unpop,
     .retake = split_retake,
     .has_more = split_has_more,

@@ -351,6 +351,8 @@ static int take_chain(struct worker *worker)
         bool puts_off = fuse_thread_puts_off(worker->fuse);
         bool came = wait_for_work(queue, puts_off ? FUSE_PUT_OFF_MS : -1);
         worker->owes = false;
+        if (came)
+            virtq_expect(&queue->virtq, &worker->slot);
         if (puts_off && !came)
             settle_first(worker, true);
     }

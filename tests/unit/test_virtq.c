@@ -87,6 +87,7 @@ static void offer(uint16_t head)
 static void good_chain(void)
 {
     setup(0, 0);
+    virtq_expect(&ring.vq, &ring.slot);
     CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 0);
     desc(ring.desc, 3, DATA, 100, NEXT, 1);
     desc(ring.desc, 1, DATA + 0x1000, 0, NEXT, 7); /* empty: counts, but has no entry */
@@ -289,6 +290,7 @@ static void memory_changes_between_chains(void)
     CHECK_EQ(virtq_attach(&ring.vq, changed), 0);
     memmap_unref(ring.map);
     ring.map = changed;
+    virtq_expect(&ring.vq, &ring.slot); /* where nothing is any more */
 
     struct vring_avail *avail = (void *)(first + ((char *)ring.avail - ring.memory));
     avail->ring[1] = 0;
@@ -421,6 +423,8 @@ static void indirect_chain(void)
     CHECK_EQ(ring.slot.chain.writable_count, 1);
     CHECK_EQ(ring.slot.chain.readable[2].iov_len, 20);
     CHECK_EQ(ring.slot.chain.writable[0].iov_len, 30);
+    virtq_expect(&ring.vq, &ring.slot);
+    CHECK_EQ(virtq_pop(&ring.vq, &ring.slot), 0);
     teardown();
 }
 
