@@ -73,9 +73,11 @@ struct virtq_slot {
     struct fuse_chain chain; /* points into iov */
     struct iovec *iov;
     unsigned iov_max;
-    const char *table_was;    /* where the last indirect table was: a hint */
     struct vring_desc *table; /* private copy of an indirect table */
     unsigned table_max;       /* in descriptors */
+    unsigned table_count;     /* of the last one, if table_was */
+    const char
+        *table_was; /* where the last chain's was: a hint, and NULL where that is not easily told */
 };
 
 /* Room for any chain of a queue of this size. Returns 0 or -ENOMEM. */

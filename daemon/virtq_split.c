@@ -211,6 +211,7 @@ static bool copy_table(struct virtq *vq, struct virtq_slot *slot, const struct v
         return memmap_copy_in(vq->memory, pointer->addr, slot->table, pointer->len) == 0;
     }
     slot->table_was = host;
+    slot->table_count = pointer->len / sizeof(*pointer);
     memcpy(slot->table, host, pointer->len);
     /* From here on the private copy counts: the compiler must not read the source again. */
     __asm__ volatile("" ::: "memory");
@@ -310,14 +311,17 @@ static inline const char *near_buffer(const struct virtq *vq, const struct vring
     return memmap_span_find(&vq->near, address, length, &host) ? host : NULL;
 }
 
-/* The indirect table of a chain, with room for AHEAD_MAX descriptors; NULL if there is none. */
-static inline const struct vring_desc *table_ahead(const struct virtq *vq, unsigned places)
+/* The indirect table of a chain and how much there is of it; NULL if it has none. */
+static inline const struct vring_desc *table_ahead(const struct virtq *vq, unsigned places,
+                                                   unsigned *ret_count)
 {
     const struct vring_desc *head = head_ahead(vq, places);
 
     if (!head || !(load16(&head->flags) & VRING_DESC_F_INDIRECT))
         return NULL;
-    const char *table = near_buffer(vq, head, AHEAD_MAX * sizeof(*head));
+    uint32_t length = le32toh(__atomic_load_n(&head->len, __ATOMIC_RELAXED));
+    const char *table = near_buffer(vq, head, length);
+    *ret_count = length / sizeof(*head);
     return (uintptr_t)table % alignof(struct vring_desc) ? NULL : (const void *)table;
 }
 
@@ -335,12 +339,11 @@ static inline void prefetch_to_write(const char *line)
 #endif
 }
 
-/* The start of a buffer, up to three lines; its length is not 0. */
-static inline void prefetch_buffer(const char *start, size_t length, bool to_write)
+/* Of the start of a buffer the lines that a request or its reply without data takes. */
+static inline void prefetch_buffer(const char *start, uint32_t length, bool to_write)
 {
-    if (length > AHEAD_BYTES)
-        length = AHEAD_BYTES;
     const char *last = start + length - 1;
+
     if (to_write) {
         prefetch_to_write(start);
         prefetch_to_write(last);
@@ -349,6 +352,24 @@ static inline void prefetch_buffer(const char *start, size_t length, bool to_wri
     } else {
         __builtin_prefetch(start);
         __builtin_prefetch(last);
+    }
+}
+
+/* The buffers of a chain by its table, in the order that it is written in; count: what there is. */
+static inline void prefetch_buffers(const struct virtq *vq, const struct vring_desc *table,
+                                    unsigned count)
+{
+    for (unsigned i = 0; i < count && i < AHEAD_MAX; i++) {
+        uint32_t length = le32toh(__atomic_load_n(&table[i].len, __ATOMIC_RELAXED));
+        uint16_t flags = load16(&table[i].flags);
+
+        if (length > AHEAD_BYTES)
+            length = AHEAD_BYTES;
+        const char *start = near_buffer(vq, &table[i], length);
+        if (start)
+            prefetch_buffer(start, length, flags & VRING_DESC_F_WRITE);
+        if (!(flags & VRING_DESC_F_NEXT))
+            break;
     }
 }
 
@@ -370,18 +391,11 @@ static void look_ahead(const struct virtq *vq)
 
     if (more == 0)
         return;
-    const struct vring_desc *table = table_ahead(vq, 0);
-    for (unsigned i = 0; table && i < AHEAD_MAX; i++) {
-        uint32_t length = le32toh(__atomic_load_n(&table[i].len, __ATOMIC_RELAXED));
-        uint16_t flags = load16(&table[i].flags);
-        const char *start = near_buffer(vq, &table[i], length);
-
-        if (start)
-            prefetch_buffer(start, length, flags & VRING_DESC_F_WRITE);
-        if (!(flags & VRING_DESC_F_NEXT))
-            break;
-    }
-    if (more > 1 && (table = table_ahead(vq, 1)))
+    unsigned count;
+    const struct vring_desc *table = table_ahead(vq, 0, &count);
+    if (table)
+        prefetch_buffers(vq, table, count);
+    if (more > 1 && (table = table_ahead(vq, 1, &count)))
         prefetch_table(table);
     if (more > 2)
         __builtin_prefetch(head_ahead(vq, 2));
@@ -405,12 +419,6 @@ static int split_pop(struct virtq *vq, struct virtq_slot *slot)
     return rc;
 }
 
-static void prefetch_pieces(const struct iovec *pieces, unsigned count, bool to_write)
-{
-    for (unsigned i = 0; i < count && i < AHEAD_MAX; i++)
-        prefetch_buffer(pieces[i].iov_base, pieces[i].iov_len, to_write);
-}
-
 /* Of a chain that comes alone its place in the used ring is known as well. */
 static void split_expect(const struct virtq *vq, const struct virtq_slot *slot)
 {
@@ -419,10 +427,10 @@ static void split_expect(const struct virtq *vq, const struct virtq_slot *slot)
     __builtin_prefetch(&vq->avail->ring[place]);
     __builtin_prefetch(used_event(vq));
     __builtin_prefetch(&vq->desc[slot->head]);
-    if (slot->table_was)
+    if (slot->table_was) {
         prefetch_table((const void *)slot->table_was);
-    prefetch_pieces(slot->chain.readable, slot->chain.readable_count, false);
-    prefetch_pieces(slot->chain.writable, slot->chain.writable_count, true);
+        prefetch_buffers(vq, slot->table, slot->table_count);
+    }
     prefetch_to_write((const char *)&vq->used->ring[place]);
     prefetch_to_write((const char *)&vq->used->idx);
     prefetch_to_write((const char *)avail_event(vq));

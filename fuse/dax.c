@@ -408,23 +408,33 @@ int dax_before(struct fuse_thread *thread, struct inode *inode, uint64_t end)
     return visit_ranges(thread, inode, false, visit_before, &end);
 }
 
+/*
+ * What the request has done cannot be done again. All that the guest knows of after it was mapped
+ * before it, unless the range is new since; what the host has added is, before the guest is told.
+ */
 static int visit_after(struct dax *dax, struct dax_range *range, struct dax_file *file,
                        const void *argument)
 {
-    (void)argument;
+    const uint64_t *end = argument;
+    struct statx now;
     range->limit = UINT64_MAX;
     range->changed = 0; /* whatever the clock says: it was changed just now */
-    return step(dax, range, file, 0);
+    int error = step(dax, range, file, 0);
+    if (error != -REQ_STOPPED)
+        return error == -EAGAIN ? -EIO : error;
+    error = dax_file_stat(file, &now);
+    if (error)
+        return error;
+    uint64_t told = *end < now.stx_size ? *end : now.stx_size;
+    if ((range->flags & DAX_TAIL) || dax_within(range, told) <= range->real * DAX_PAGE)
+        return 0;
+    dax_keeper_wake(dax);
+    return -EIO;
 }
 
-int dax_after(struct fuse_thread *thread, struct inode *inode)
+int dax_after(struct fuse_thread *thread, struct inode *inode, uint64_t end)
 {
-    int error = visit_ranges(thread, inode, false, visit_after, NULL);
-    /* What the request has done cannot be done again. All that the guest knows of was mapped before
-     * it; what the host has added is, before the guest is told. */
-    if (error == -REQ_STOPPED)
-        return 0;
-    return error == -EAGAIN ? -EIO : error;
+    return visit_ranges(thread, inode, false, visit_after, &end);
 }
 
 int dax_flush_all(struct fuse_thread *thread)

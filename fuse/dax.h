@@ -90,8 +90,11 @@ bool dax_is_mapped(struct fuse_thread *thread, struct inode *inode);
 /* SYNCFS: dax_before() for every file. */
 int dax_flush_all(struct fuse_thread *thread);
 
-/* After such a request that may have changed the file, well or not: tails show it. */
-int dax_after(struct fuse_thread *thread, struct inode *inode);
+/*
+ * After such a request that may have changed the file, well or not: tails show it. end: as far as
+ * the guest may now take the file to reach (INT64_MAX: as far as it does). Never -REQ_STOPPED.
+ */
+int dax_after(struct fuse_thread *thread, struct inode *inode, uint64_t end);
 
 /*
  * Before the file is cut or made longer by SETATTR or O_TRUNC: the guest's kernel lets nobody look

@@ -171,7 +171,7 @@ static int set_size(struct fuse_req *req, const struct fuse_setattr_in *in,
         error = host_truncate(file->fd, (off_t)in->size);
     else if (!error)
         error = set_size_unopened(req, in, fd);
-    int mapped = dax_after(req->thread, req->inode);
+    int mapped = dax_after(req->thread, req->inode, error ? INT64_MAX : in->size);
     return error ? error : mapped;
 }
 

@@ -43,7 +43,7 @@ static int open_mapped(struct fuse_req *req, struct inode *inode, int flags, int
     int error = dax_before_resize(req->thread, inode, 0);
     if (!error)
         error = inode_open(req->thread, inode, flags, ret_fd);
-    int mapped = dax_after(req->thread, inode);
+    int mapped = dax_after(req->thread, inode, error ? INT64_MAX : 0);
     return error ? error : mapped;
 }
 

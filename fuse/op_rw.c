@@ -198,12 +198,13 @@ int op_write(struct fuse_req *req)
     error = wire_in_pieces(&req->in, in->size, &pieces, &count);
     size_t length;
     bool append = appends(req, in);
+    uint64_t end = append ? INT64_MAX : in->offset + in->size;
     if (!error)
-        error = dax_before(req->thread, req->inode, append ? INT64_MAX : in->offset + in->size);
+        error = dax_before(req->thread, req->inode, end);
     if (!error)
         error = write_file(req, fd, handle, pieces, count, append, &length);
     if (!error)
-        error = dax_after(req->thread, req->inode);
+        error = dax_after(req->thread, req->inode, end);
     if (error)
         return error;
     struct fuse_write_out out = {.size = (uint32_t)length};

@@ -28,7 +28,7 @@ static bool is_known_mode(uint32_t mode)
 }
 
 /* After a call outside the epoch: the window shows what it has done to the file. */
-static int show_change(struct fuse_req *req, uint64_t nodeid)
+static int show_change(struct fuse_req *req, uint64_t nodeid, uint64_t end)
 {
     struct inode *inode;
     if (!req->server->dax)
@@ -36,7 +36,7 @@ static int show_change(struct fuse_req *req, uint64_t nodeid)
     epoch_enter(req->server->epochs, req->thread->epoch);
     if (inode_get(req->server->inodes, nodeid, &inode) < 0)
         return 0; /* forgotten meanwhile: nobody is looking */
-    return dax_after(req->thread, inode);
+    return dax_after(req->thread, inode, end);
 }
 
 int op_fallocate(struct fuse_req *req)
@@ -50,16 +50,16 @@ int op_fallocate(struct fuse_req *req)
         return -EOPNOTSUPP;
     if (in->offset > INT64_MAX || in->length > INT64_MAX)
         return -EINVAL;
+    uint64_t end = in->mode & FALLOC_FL_KEEP_SIZE ? 0 : in->offset + in->length;
     error = setid_prepare_untold(req, req->inode, fd);
     if (!error)
-        error = dax_before(req->thread, req->inode,
-                           in->mode & FALLOC_FL_KEEP_SIZE ? 0 : in->offset + in->length);
+        error = dax_before(req->thread, req->inode, end);
     if (!error)
         error = req_step_out(req, (int *[]){&fd}, 1);
     if (error)
         return error;
     error = host_allocate(fd, (int)in->mode, (off_t)in->offset, (off_t)in->length);
-    int mapped = show_change(req, req->header.nodeid);
+    int mapped = show_change(req, req->header.nodeid, end);
     return error ? error : mapped;
 }
 
@@ -126,7 +126,7 @@ static int copy(struct fuse_req *req, size_t max, size_t *ret_length)
         return error;
 
     error = host_copy_range(from, (off_t)in->off_in, to, (off_t)in->off_out, length, ret_length);
-    return error ? error : show_change(req, in->nodeid_out);
+    return error ? error : show_change(req, in->nodeid_out, in->off_out + length);
 }
 
 int op_copy_file_range(struct fuse_req *req)

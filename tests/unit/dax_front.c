@@ -130,6 +130,13 @@ void window_refuse_from(unsigned call)
     pthread_mutex_unlock(&lock);
 }
 
+void window_stop_by_chance(unsigned seed)
+{
+    pthread_mutex_lock(&lock);
+    front.stop_seed = seed;
+    pthread_mutex_unlock(&lock);
+}
+
 struct front front;
 static struct dax_mapper mapper;
 

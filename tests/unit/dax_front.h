@@ -59,9 +59,10 @@ int window_two_removals(struct guest *guest, uint64_t node, uint64_t window_offs
 int window_getattr(struct guest *guest, uint64_t node);
 int window_set_size(struct guest *guest, uint64_t node, uint64_t size);
 
-/* piece_count, and setting refuse_from, while the server may be mapping. */
+/* piece_count, and setting refuse_from and stop_seed, while the server may be mapping. */
 unsigned window_pieces(void);
 void window_refuse_from(unsigned call);
+void window_stop_by_chance(unsigned seed);
 
 /* Whether anything is mapped in [offset, offset + length) of the window. */
 bool window_overlaps(uint64_t offset, uint64_t length);

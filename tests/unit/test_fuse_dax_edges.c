@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -392,13 +393,13 @@ static void stops_are_not_noticed(void)
             int error = GUEST_RESTART;
             chance = chance * 1664525u + 1013904223u;
             for (unsigned run = 0; run < 40 && error == GUEST_RESTART; run++) {
-                front.stop_seed = run < 30 ? chance + run : 0;
+                window_stop_by_chance(run < 30 ? chance + run : 0);
                 size = before;
                 error = change_file(&guest, node, fh, chance >> 4, &size);
                 if (error == GUEST_RESTART)
                     CHECK_EQ(guest_host_stat(&guest, "f").st_size, before);
             }
-            front.stop_seed = 0;
+            window_stop_by_chance(0);
             CHECK_EQ(error, 0);
             CHECK_EQ(guest_host_stat(&guest, "f").st_size, size);
             CHECK(size == 0 || window_overlaps(0, PAGE));
@@ -406,6 +407,66 @@ static void stops_are_not_noticed(void)
             CHECK_EQ(size ? window_compare(&guest, "f", 0, 0) : -1, -1);
             CHECK_EQ(size > MIB2 ? window_compare(&guest, "f", MIB2, MIB2) : -1, -1);
         }
+        CHECK_EQ(window_end(&guest), 0);
+    }
+}
+
+/* Another request, which maps the file's first range while a call to the host goes on. */
+static struct {
+    struct guest guest; /* of a thread of its own */
+    uint64_t node;
+    bool stops; /* the device, right after it */
+    int error;
+} meanwhile;
+
+static void *map_first_range(void *argument)
+{
+    meanwhile.guest.body = malloc(GUEST_BODY_MAX);
+    meanwhile.error = window_setup(&meanwhile.guest, meanwhile.node, 0, 0, true);
+    free(meanwhile.guest.body);
+    return argument;
+}
+
+static void map_meanwhile(void *argument)
+{
+    struct guest *guest = argument;
+    pthread_t thread;
+    if (meanwhile.guest.thread)
+        return;
+    meanwhile.guest = *guest;
+    CHECK_EQ(fuse_thread_new(guest->server, NULL, &meanwhile.guest.thread), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, map_first_range, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    front.stop_from = meanwhile.stops ? front.maps + 1 : 0;
+}
+
+/* What the file grows by is mapped in a range that was not there when that began, or it is an
+ * error. */
+static void a_range_claimed_meanwhile(void)
+{
+    for (unsigned stops = 0; stops < 2; stops++) {
+        struct guest guest;
+        uint64_t fh;
+        window_begin(&guest, true);
+        window_host_write(&guest, "f", 0, 5 * PAGE, 1);
+        uint64_t node = guest_lookup(&guest, "f");
+        CHECK_EQ(guest_open(&guest, node, O_RDWR, &fh), 0);
+        meanwhile.guest = (struct guest){0};
+        meanwhile.node = node;
+        meanwhile.stops = stops;
+        guest.hooks = (struct fuse_thread_hooks){.may_block = map_meanwhile, .argument = &guest};
+        struct fuse_thread *first = guest.thread;
+        CHECK_EQ(fuse_thread_new(guest.server, &guest.hooks, &guest.thread), 0);
+        struct fuse_fallocate_in fallocate = {.fh = fh, .offset = 5 * PAGE, .length = 2 * PAGE};
+        CHECK_EQ(guest_do(&guest, FUSE_FALLOCATE, node, fallocate), stops ? -EIO : 0);
+        CHECK_EQ(meanwhile.error, 0);
+        front.stop_from = 0;
+        CHECK_EQ(guest_host_stat(&guest, "f").st_size, 7 * PAGE);
+        CHECK_EQ(window_getattr(&guest, node), 0);
+        CHECK_EQ(window_compare(&guest, "f", 0, 0), -1);
+        fuse_thread_free(meanwhile.guest.thread);
+        fuse_thread_free(guest.thread);
+        guest.thread = first;
         CHECK_EQ(window_end(&guest), 0);
     }
 }
@@ -471,6 +532,7 @@ int main(void)
     RUN(resizing_leaves_no_hole);
     RUN(stopped_requests_come_again);
     RUN(stops_are_not_noticed);
+    RUN(a_range_claimed_meanwhile);
     RUN(an_unwritable_tail_locks_nothing);
     RUN(every_tail_is_kept);
     return test_result();
