@@ -75,9 +75,8 @@ struct virtq_slot {
     unsigned iov_max;
     struct vring_desc *table; /* private copy of an indirect table */
     unsigned table_max;       /* in descriptors */
-    unsigned table_count;     /* of the last one, if table_was */
-    const char
-        *table_was; /* where the last chain's was: a hint, and NULL where that is not easily told */
+    const char *table_was;    /* where the last chain had it: a hint; NULL: not easily told */
+    unsigned table_count;     /* descriptors of it then */
 };
 
 /* Room for any chain of a queue of this size. Returns 0 or -ENOMEM. */

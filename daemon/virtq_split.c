@@ -28,8 +28,7 @@
 
 #include "vu_proto.h"
 
-/* Of how many of a chain's buffers the start is fetched ahead: a request and its reply without
- * data. */
+/* Of so many buffers of a chain the start is fetched ahead: requests and replies without data. */
 #define AHEAD_MAX   5u
 #define AHEAD_BYTES 160u
 
