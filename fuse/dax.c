@@ -426,7 +426,7 @@ static int visit_after(struct dax *dax, struct dax_range *range, struct dax_file
     if (error)
         return error;
     uint64_t told = *end < now.stx_size ? *end : now.stx_size;
-    if ((range->flags & DAX_TAIL) || dax_within(range, told) <= range->real * DAX_PAGE)
+    if (dax_is_covered(range, told))
         return 0;
     dax_keeper_wake(dax);
     return -EIO;

@@ -208,28 +208,28 @@ static int map_tail(struct dax *dax, struct dax_range *range, struct dax_file *f
     return 0;
 }
 
-/* What any front-end takes. One that is exact takes no file that is not open for writing. */
+/*
+ * What any front-end takes. One that is exact takes no file that is not open for writing. size: of
+ * the file now, or what it is about to be, if that is more.
+ */
 static int cover_exactly(struct dax *dax, struct dax_range *range, struct dax_file *file,
-                         const struct statx *attributes, uint64_t promised)
+                         const struct statx *attributes, uint64_t size)
 {
     uint64_t within = dax_within(range, attributes->stx_size);
-    uint64_t wanted =
-        dax_within(range, promised > attributes->stx_size ? promised : attributes->stx_size);
-    if ((range->flags & DAX_TAIL) || wanted <= range->real * DAX_PAGE)
+    if (dax_is_covered(range, size))
         return 0;
     int error = dax_file_open(file, range->flags & DAX_STORES);
     if (!error && range->real == 0 && within >= DAX_PAGE && file->writable)
         error = map_pages(dax, range, file, (unsigned)(within / DAX_PAGE));
-    if (!error && wanted > range->real * DAX_PAGE)
+    if (!error && !dax_is_covered(range, size))
         error = map_tail(dax, range, file, attributes);
     return error;
 }
 
 /* One mapping, as long as the file has anything in the range, or is about to. */
 static int cover_loosely(struct dax *dax, struct dax_range *range, struct dax_file *file,
-                         const struct statx *attributes, uint64_t promised)
+                         uint64_t size)
 {
-    uint64_t size = promised > attributes->stx_size ? promised : attributes->stx_size;
     if (range->real || dax_within(range, size) == 0)
         return 0;
     int error = dax_file_open(file, range->flags & DAX_STORES);
@@ -245,9 +245,10 @@ int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
         cut.stx_size = range->limit;
         attributes = &cut;
     }
+    uint64_t size = promised > attributes->stx_size ? promised : attributes->stx_size;
     if (atomic_load(&dax->exact) || (range->flags & DAX_TAIL))
-        return cover_exactly(dax, range, file, attributes, promised);
-    int error = cover_loosely(dax, range, file, attributes, promised);
+        return cover_exactly(dax, range, file, attributes, size);
+    int error = cover_loosely(dax, range, file, size);
     if (error != -EAGAIN || dax_within(range, attributes->stx_size) == DAX_RANGE_SIZE)
         return error;
     /* Perhaps only because it reaches past the file's end. */
@@ -255,7 +256,7 @@ int dax_cover(struct dax *dax, struct dax_range *range, struct dax_file *file,
     if (mode_refused(error))
         error = 0;
     if (!error)
-        error = cover_exactly(dax, range, file, attributes, promised);
+        error = cover_exactly(dax, range, file, attributes, size);
     if (!error && !atomic_exchange(&dax->exact, true))
         log_info("DAX: the front-end does not map past the end of files");
     return error;

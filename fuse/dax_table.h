@@ -111,6 +111,12 @@ static inline uint64_t dax_within(const struct dax_range *range, uint64_t size)
     return size - start < DAX_RANGE_SIZE ? size - start : DAX_RANGE_SIZE;
 }
 
+/* Whether what a file of this size has in the range is mapped. */
+static inline bool dax_is_covered(const struct dax_range *range, uint64_t size)
+{
+    return (range->flags & DAX_TAIL) || dax_within(range, size) <= range->real * DAX_PAGE;
+}
+
 /* The lock of a file. */
 pthread_mutex_t *dax_lock_of(struct dax *dax, uint64_t nodeid);
 struct dax_bucket *dax_bucket_of(const struct dax *dax, uint64_t nodeid);
