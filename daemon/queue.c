@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "bare_call.h"
 #include "deferred.h"
 #include "guestfault.h"
 #include "log.h"
@@ -156,7 +157,7 @@ static void signal_event(int fd, bool nonblocking)
 
     if (fd < 0 || (!nonblocking && poll(&room, 1, 0) <= 0))
         return;
-    ssize_t rc = write(fd, &one, sizeof(one));
+    ssize_t rc = bare_write(fd, &one, sizeof(one));
     if (rc < 0 && errno != EAGAIN)
         log_limited(LOG_LEVEL_DEBUG, "an event descriptor cannot be written: errno %d", errno);
 }
@@ -196,10 +197,10 @@ void queue_announce(struct queue *queue)
         return;
     queue->unannounced = 0;
     if (!virtq_wants_notification(&queue->virtq)) {
-        queue->driver_untold = true;
+        atomic_store_explicit(&queue->driver_untold, true, memory_order_relaxed);
         return;
     }
-    queue->driver_told = true;
+    atomic_store_explicit(&queue->driver_told, true, memory_order_relaxed);
     if (queue->call_fd < 0)
         queue->call_missed = true;
     else
@@ -502,8 +503,8 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features, u
     queue->threads_alive = 0;
     queue->unannounced = 0;
     queue->call_missed = false;
-    queue->driver_told = false;
-    queue->driver_untold = false;
+    atomic_store(&queue->driver_told, false);
+    atomic_store(&queue->driver_untold, false);
     patience_start(&queue->patience);
     atomic_store(&queue->state, QUEUE_RUNNING);
     ring_up(queue);

@@ -152,8 +152,9 @@ struct queue {
     unsigned kept_count;
 
     struct patience patience; /* of a leader who looks for requests. pop_lock */
-    struct timespec woken;    /* the leader, by the last kick. Written with pop_lock held */
-    bool busy;                /* and soon after the one before */
+    /* Of the hiprio queue. pop_lock */
+    struct timespec woken; /* the leader, by the last kick */
+    bool busy;             /* and soon after the one before */
 
     /* For the watch. Written with pop_lock held. */
     atomic_uint steps;         /* chains taken, sleeps ended */
@@ -167,10 +168,10 @@ struct queue {
     bool ring_up;                    /* the ring may be pushed to */
     struct virtq_layout last_layout; /* of the ring's last run. Control thread only */
     uint16_t last_base;              /* where it stopped */
-    bool call_missed;     /* a notification was wanted when there was no call descriptor */
-    bool driver_told;     /* of something, since the leader last waited */
-    bool driver_untold;   /* the same: it did not want to be */
-    unsigned unannounced; /* completions since the last decision about a notification */
+    bool call_missed;          /* a notification was wanted when there was no call descriptor */
+    atomic_bool driver_told;   /* of something, since the leader last waited: a hint */
+    atomic_bool driver_untold; /* the same: it did not want to be */
+    unsigned unannounced;      /* completions since the last decision about a notification */
     struct timespec unannounced_since;
 
     atomic_int state; /* enum queue_state */

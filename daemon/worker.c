@@ -5,9 +5,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
+#include "bare_call.h"
 #include "deferred.h"
 #include "guestfault.h"
 #include "log.h"
@@ -119,7 +123,8 @@ static bool sleep_for_kick(struct queue *queue, int timeout_ms)
 {
     struct epoll_event event;
 
-    if (epoll_wait(queue->epoll_fd, &event, 1, timeout_ms) <= 0 || event.data.fd != queue->kick_fd)
+    if (bare_epoll_wait(queue->epoll_fd, &event, 1, timeout_ms) <= 0 ||
+        event.data.fd != queue->kick_fd)
         return false;
     if (queue->kick_counts || queue_drain_kick(queue))
         return true;
@@ -182,6 +187,15 @@ static bool sleep_as_leader(struct queue *queue, int timeout_ms)
     return kicked;
 }
 
+/* For let_gather(): when the leader was woken, and whether that was soon. pop_lock held. */
+static void note_wake(struct queue *queue)
+{
+    struct timespec before = queue->woken;
+
+    clock_gettime(CLOCK_MONOTONIC, &queue->woken);
+    queue->busy = queue_ns_between(&before, &queue->woken) < BUSY_NS;
+}
+
 /*
  * The hiprio queue, by which FORGETs come one by one and often: nobody waits for them, and waking a
  * thread costs ten times as much as a FORGET. So when it is busy, its thread lets some of them
@@ -195,19 +209,30 @@ static bool let_gather(struct queue *queue)
     return virtq_has_more(&queue->virtq);
 }
 
+/* Whether the driver, since the last call, was awake whenever there was something to tell it. */
+static bool was_awake(struct queue *queue)
+{
+    bool untold = atomic_load_explicit(&queue->driver_untold, memory_order_relaxed);
+    bool told = atomic_load_explicit(&queue->driver_told, memory_order_relaxed);
+
+    atomic_store_explicit(&queue->driver_untold, false, memory_order_relaxed);
+    atomic_store_explicit(&queue->driver_told, false, memory_order_relaxed);
+    return untold && !told;
+}
+
 /*
  * Waits for work as the leader, so many milliseconds at most (-1: no limit). Called and left with
  * pop_lock held, which is dropped while sleeping. Returns true when the ring may have something,
  * false when the time is over or the queue stops.
  */
-static bool wait_for_work(struct queue *queue, int timeout_ms)
+static bool wait_for_work(struct worker *worker, int timeout_ms)
 {
-    pthread_mutex_lock(&queue->push_lock);
-    queue_announce(queue);
-    bool awake = queue->driver_untold && !queue->driver_told;
-    queue->driver_untold = false;
-    queue->driver_told = false;
-    pthread_mutex_unlock(&queue->push_lock);
+    struct queue *queue = worker->queue;
+
+    if (worker->owes)
+        announce(queue);
+    worker->owes = false;
+    bool awake = was_awake(queue);
 
     bool looks_again =
         queue->kicked && (queue->index ? look_for_work(queue, awake) : let_gather(queue));
@@ -218,9 +243,8 @@ static bool wait_for_work(struct queue *queue, int timeout_ms)
     }
 
     bool kicked = sleep_as_leader(queue, timeout_ms);
-    struct timespec woken_before = queue->woken;
-    clock_gettime(CLOCK_MONOTONIC, &queue->woken);
-    queue->busy = queue_ns_between(&woken_before, &queue->woken) < BUSY_NS;
+    if (queue->index == 0)
+        note_wake(queue);
     if (kicked)
         queue->kicked = true;
     return kicked;
@@ -349,8 +373,7 @@ static int take_chain(struct worker *worker)
             continue;
         }
         bool puts_off = fuse_thread_puts_off(worker->fuse);
-        bool came = wait_for_work(queue, puts_off ? FUSE_PUT_OFF_MS : -1);
-        worker->owes = false;
+        bool came = wait_for_work(worker, puts_off ? FUSE_PUT_OFF_MS : -1);
         if (came)
             virtq_expect(&queue->virtq, &worker->slot);
         if (puts_off && !came)
@@ -387,7 +410,18 @@ static struct memmap *release_memory(struct worker *worker)
     return held;
 }
 
-/* Gives the chain back and lets go of its memory. Decides whether the batch is full. */
+/* push_lock held. Whether the batch is full, behind chains being left to do. */
+static bool is_full(const struct queue *queue, unsigned behind)
+{
+    int64_t age_ns = queue_ns_since(&queue->unannounced_since);
+
+    return queue_batch_is_full(queue->unannounced, age_ns, behind);
+}
+
+/*
+ * Gives the chain back and lets go of its memory. Decides whether the batch is full: also when
+ * nothing is left in the ring, which is most often the end of it, and costs no look at the clock.
+ */
 static void give_back(struct worker *worker, size_t length)
 {
     struct queue *queue = worker->queue;
@@ -395,16 +429,14 @@ static void give_back(struct worker *worker, size_t length)
     pthread_mutex_lock(&queue->push_lock);
     if (!is_broken(queue)) {
         virtq_push(&queue->virtq, worker->slot.head, (uint32_t)length);
-        if (queue->unannounced++ == 0) {
-            clock_gettime(CLOCK_MONOTONIC, &queue->unannounced_since);
-            /* Others have announced the last ones, and may go on doing so. */
-            if (worker->overdue && fuse_thread_owes(worker->fuse))
-                queue_announce(queue);
-        } else if (queue_batch_is_full(queue->unannounced,
-                                       queue_ns_since(&queue->unannounced_since),
-                                       virtq_behind(&queue->virtq, &worker->slot))) {
+        bool first = queue->unannounced++ == 0;
+        unsigned behind = virtq_behind(&queue->virtq, &worker->slot);
+        /* Others have announced the last ones, and may go on doing so. */
+        bool overdue = first && worker->overdue && fuse_thread_owes(worker->fuse);
+        if (behind == 0 || overdue || (!first && is_full(queue, behind)))
             queue_announce(queue);
-        }
+        else if (first)
+            clock_gettime(CLOCK_MONOTONIC, &queue->unannounced_since);
         worker->owes = queue->unannounced != 0;
     }
     struct memmap *held = release_memory(worker);
@@ -502,6 +534,19 @@ static bool report(struct worker *worker, bool ready)
     return ready;
 }
 
+/*
+ * Whenever a thread comes back from a sleep, the kernel notes for it on which processor: 3% of a
+ * small request. The C library has asked for that, for sched_getcpu(), which nobody calls here.
+ */
+static void do_without_rseq(void)
+{
+#if __has_include(<sys/rseq.h>)
+    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+    syscall(SYS_rseq, area, sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+#endif
+}
+
 static bool prepare(struct worker *worker)
 {
     struct queue *queue = worker->queue;
@@ -513,6 +558,7 @@ static bool prepare(struct worker *worker)
 
     snprintf(name, sizeof(name), "queue%u/%u", queue->index % 1000, worker->number % 1000);
     pthread_setname_np(pthread_self(), name);
+    do_without_rseq();
     if (virtq_slot_init(&worker->slot, queue->layout.size) < 0)
         return false;
     if (fuse_thread_new(queue->context->server, &hooks, &worker->fuse) == 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bare_call.h"
 #include "host_io.h"
 #include "log.h"
 #include "server.h"
@@ -161,7 +162,7 @@ static int run(struct fuse_req *req, const struct opcode_row *row)
 static void close_temporaries(struct fuse_thread *thread)
 {
     while (thread->temporary_count)
-        close(thread->temporary[--thread->temporary_count]);
+        bare_close(thread->temporary[--thread->temporary_count]);
 }
 
 /*

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bare_call.h"
 #include "server.h"
 
 /* In handle.user; no thread's number. */
@@ -137,7 +138,7 @@ static void slot_vacate(struct handle_table *table, struct handle *handle, struc
 
 static void handle_close(struct handle_table *table, struct handle *handle, struct fd_purse *purse)
 {
-    close(handle->fd);
+    bare_close(handle->fd);
     slot_vacate(table, handle, purse);
 }
 

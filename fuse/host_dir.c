@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "bare_call.h"
 #include "host_path.h"
 
 _Static_assert(offsetof(struct host_dirent, name) == offsetof(struct dirent64, d_name) &&
@@ -15,7 +16,7 @@ _Static_assert(offsetof(struct host_dirent, name) == offsetof(struct dirent64, d
 
 int host_create(int dirfd, const char *name, int flags, mode_t mode, int *ret_fd)
 {
-    int fd = openat(dirfd, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    int fd = bare_openat(dirfd, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return -errno;
     *ret_fd = fd;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "bare_call.h"
 #include "host_path.h"
 
 /* The most pieces that one readv or writev takes: the kernel's UIO_MAXIOV. */
@@ -57,16 +58,16 @@ static ssize_t read_pieces(int fd, const struct iovec *pieces, unsigned count, o
                            int how)
 {
     if (count == 1 && how == 0)
-        return pread(fd, pieces->iov_base, pieces->iov_len, offset);
-    return preadv2(fd, pieces, (int)count, offset, how);
+        return bare_pread(fd, pieces->iov_base, pieces->iov_len, offset);
+    return bare_preadv2(fd, pieces, (int)count, offset, how);
 }
 
 static ssize_t write_pieces(int fd, const struct iovec *pieces, unsigned count, off_t offset,
                             int how)
 {
     if (count == 1 && how == 0)
-        return pwrite(fd, pieces->iov_base, pieces->iov_len, offset);
-    return pwritev2(fd, pieces, (int)count, offset, how);
+        return bare_pwrite(fd, pieces->iov_base, pieces->iov_len, offset);
+    return bare_pwritev2(fd, pieces, (int)count, offset, how);
 }
 
 int host_read(int fd, off_t offset, int how, struct host_read *read)

@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "bare_call.h"
 
 /* What lookups and replies need: the mount and birth tell one file from another. */
 #define STAT_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
@@ -31,19 +32,6 @@ int host_stat_synced(int fd, int sync, struct statx *ret_attributes)
     return 0;
 }
 
-/*
- * The C library's fstat() may be another system call, which looks at an empty path first. Where
- * this one is not there, or has a structure of its own, it has to do.
- */
-static int plain_fstat(int fd, struct stat *ret_st)
-{
-#if defined(__x86_64__) || defined(__aarch64__)
-    return (int)syscall(SYS_fstat, fd, ret_st);
-#else
-    return fstat(fd, ret_st);
-#endif
-}
-
 static struct statx_timestamp timestamp(const struct timespec *time)
 {
     return (struct statx_timestamp){.tv_sec = time->tv_sec, .tv_nsec = (uint32_t)time->tv_nsec};
@@ -52,7 +40,7 @@ static struct statx_timestamp timestamp(const struct timespec *time)
 int host_stat_basic(int fd, struct statx *ret_attributes)
 {
     struct stat st;
-    if (plain_fstat(fd, &st) < 0)
+    if (bare_fstat(fd, &st) < 0)
         return -errno;
     *ret_attributes = (struct statx){
         .stx_mask = STATX_BASIC_STATS,
@@ -75,7 +63,7 @@ int host_stat_basic(int fd, struct statx *ret_attributes)
 
 int host_open_path(int dirfd, const char *name, int *ret_fd)
 {
-    int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int fd = bare_openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     *ret_fd = fd;
@@ -84,7 +72,7 @@ int host_open_path(int dirfd, const char *name, int *ret_fd)
 
 int host_reopen(int fd, int flags, int *ret_fd)
 {
-    int again = openat(AT_FDCWD, fd_name(fd).text, flags | O_CLOEXEC);
+    int again = bare_openat(AT_FDCWD, fd_name(fd).text, flags | O_CLOEXEC, 0);
     if (again < 0)
         return -errno;
     *ret_fd = again;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "bare_call.h"
 #include "host_path.h"
 #include "inode_table.h"
 #include "log.h"
@@ -162,7 +163,7 @@ static void slot_release(void *context, uint64_t index)
     struct inode *inode = &table->slab[index];
     int fd = inode_cache_remove(table, inode);
     if (fd >= 0) {
-        close(fd);
+        bare_close(fd);
         fd_budget_give(&table->server->budget, NULL);
     }
     mounts_drop(table->mounts, inode->mount);

@@ -13,6 +13,7 @@
 #include <malloc.h>
 #include <time.h>
 
+#include "bare_call.h"
 #include "host_fh.h"
 #include "host_path.h"
 #include "inode_table.h"
@@ -31,7 +32,7 @@
 static void cached_fd_release(void *context, uint64_t fd)
 {
     struct fuse_server *server = context;
-    close((int)fd);
+    bare_close((int)fd);
     fd_budget_give(&server->budget, NULL);
 }
 
@@ -39,7 +40,7 @@ static void cached_fd_release(void *context, uint64_t fd)
 static void lent_fd_release(void *context, uint64_t fd)
 {
     struct fuse_server *server = context;
-    close((int)fd);
+    bare_close((int)fd);
     atomic_fetch_sub(&server->budget.lent, 1);
 }
 

@@ -172,6 +172,11 @@ static void give_back(struct attack *attack)
     while (linger && inode_rest(guest->server->inodes))
         continue;
     int descriptors = fd_budget_used(&guest->server->budget);
+    /* The janitor may be closing some this very moment. */
+    for (unsigned i = 0; i < 1000 && linger && descriptors; i++) {
+        usleep(1000);
+        descriptors = fd_budget_used(&guest->server->budget);
+    }
     if ((inodes != 1 || descriptors != 0) && !attack->left)
         dprintf(attack->messages, "%s: %u inodes and %d descriptors left\n", attack->row->name,
                 inodes - 1, descriptors);
