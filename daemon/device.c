@@ -30,6 +30,7 @@ struct device *device_new(const struct settings *settings, struct fuse_server *s
     device->server = server;
     device->stop_fd = stop_fd;
     device->context.server = server;
+    device->context.hiprio = &device->queues[0];
     device->context.needs_reset = &device->needs_reset;
     device->context.pool_left = settings->thread_pool_size;
     device->context.poll_ns = settings->poll_us * INT64_C(1000);

@@ -93,6 +93,7 @@ struct worker {
 /* What a queue needs of the device; the same for all queues. */
 struct queue_context {
     struct fuse_server *server;
+    struct queue *hiprio;
     atomic_bool *needs_reset;          /* set when a ring breaks */
     atomic_bool watched;               /* the control thread looks after the queues */
     int watch_fd;                      /* an eventfd: wakes it to do so */
@@ -152,9 +153,10 @@ struct queue {
     unsigned kept_count;
 
     struct patience patience; /* of a leader who looks for requests. pop_lock */
-    /* Of the hiprio queue. pop_lock */
+    /* Of the hiprio queue (hiprio.c). pop_lock, or written with it held */
     struct timespec woken; /* the leader, by the last kick */
     bool busy;             /* and soon after the one before */
+    atomic_bool naps;      /* the leader: others may help */
 
     /* For the watch. Written with pop_lock held. */
     atomic_uint steps;         /* chains taken, sleeps ended */

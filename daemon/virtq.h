@@ -93,6 +93,7 @@ struct virtq_ops {
     int (*retake)(struct virtq *vq, struct virtq_slot *slot, uint16_t head);
     void (*expect)(const struct virtq *vq, const struct virtq_slot *slot);
     bool (*has_more)(struct virtq *vq);
+    unsigned (*waiting)(struct virtq *vq);
     unsigned (*behind)(const struct virtq *vq, const struct virtq_slot *slot);
     bool (*arm_kicks)(struct virtq *vq);
     void (*disarm_kicks)(struct virtq *vq);
@@ -193,6 +194,12 @@ static inline void virtq_expect(const struct virtq *vq, const struct virtq_slot 
 static inline bool virtq_has_more(struct virtq *vq)
 {
     return vq->ops->has_more(vq);
+}
+
+/* How many chains can be taken now; more than the size of the queue if the ring is broken. */
+static inline unsigned virtq_waiting(struct virtq *vq)
+{
+    return vq->ops->waiting(vq);
 }
 
 /*

@@ -103,6 +103,12 @@ static bool split_has_more(struct virtq *vq)
     return vq->avail_seen != vq->last_avail;
 }
 
+static unsigned split_waiting(struct virtq *vq)
+{
+    vq->avail_seen = le16toh(__atomic_load_n(&vq->avail->idx, __ATOMIC_ACQUIRE));
+    return (uint16_t)(vq->avail_seen - vq->last_avail);
+}
+
 /* What is known of a chain while it is walked. */
 struct walk {
     unsigned descriptors;
@@ -504,6 +510,7 @@ const struct virtq_ops virtq_split_ops = {
     .unpop = split_unpop,
     .retake = split_retake,
     .has_more = split_has_more,
+    .waiting = split_waiting,
     .behind = split_behind,
     .arm_kicks = split_arm_kicks,
     .disarm_kicks = split_disarm_kicks,

@@ -14,14 +14,11 @@
 #include "bare_call.h"
 #include "deferred.h"
 #include "guestfault.h"
+#include "hiprio.h"
 #include "log.h"
 
 /* Looks at the ring between two looks at the clock: about a microsecond. */
 #define POLL_LOOKS       32
-
-/* How long FORGETs gather, and how soon after the last one a kick must come for that. */
-#define HIPRIO_NAP_MS    1
-#define BUSY_NS          (2 * 1000000)
 
 /* How long a request that was interrupted for the sake of another queue is left alone. */
 #define RESTART_PAUSE_MS 1
@@ -187,26 +184,13 @@ static bool sleep_as_leader(struct queue *queue, int timeout_ms)
     return kicked;
 }
 
-/* For let_gather(): when the leader was woken, and whether that was soon. pop_lock held. */
-static void note_wake(struct queue *queue)
+/* As hiprio_nap(). Others may have given chains back meanwhile, which are announced here. */
+static bool let_gather(struct worker *worker)
 {
-    struct timespec before = queue->woken;
+    bool came = hiprio_nap(worker->queue, sleep_as_leader);
 
-    clock_gettime(CLOCK_MONOTONIC, &queue->woken);
-    queue->busy = queue_ns_between(&before, &queue->woken) < BUSY_NS;
-}
-
-/*
- * The hiprio queue, by which FORGETs come one by one and often: nobody waits for them, and waking a
- * thread costs ten times as much as a FORGET. So when it is busy, its thread lets some of them
- * gather. Returns true when the ring has something.
- */
-static bool let_gather(struct queue *queue)
-{
-    if (!queue->busy)
-        return false;
-    sleep_as_leader(queue, HIPRIO_NAP_MS);
-    return virtq_has_more(&queue->virtq);
+    worker->owes = came;
+    return came;
 }
 
 /* Whether the driver, since the last call, was awake whenever there was something to tell it. */
@@ -235,7 +219,7 @@ static bool wait_for_work(struct worker *worker, int timeout_ms)
     bool awake = was_awake(queue);
 
     bool looks_again =
-        queue->kicked && (queue->index ? look_for_work(queue, awake) : let_gather(queue));
+        queue->kicked && (queue->index ? look_for_work(queue, awake) : let_gather(worker));
     if (looks_again || (virtq_arm_kicks(&queue->virtq) && queue->kicked)) {
         if (atomic_load(&queue->pop_wanted))
             queue_let_in(queue);
@@ -244,7 +228,7 @@ static bool wait_for_work(struct worker *worker, int timeout_ms)
 
     bool kicked = sleep_as_leader(queue, timeout_ms);
     if (queue->index == 0)
-        note_wake(queue);
+        hiprio_woken(queue);
     if (kicked)
         queue->kicked = true;
     return kicked;
@@ -480,12 +464,19 @@ static void leave_for_later(struct worker *worker)
     poll(&wake, 1, RESTART_PAUSE_MS);
 }
 
-/* Between two requests: releases what has to be, unless some reply would wait for it. */
+/*
+ * Between two requests, unless some reply would wait for it: does what nobody waits for, and
+ * releases what has to be.
+ */
 static void settle(struct worker *worker)
 {
     worker->unsettled = true;
     worker->overdue = worker->owes;
-    if (!worker->owes && (fuse_thread_owes(worker->fuse) || fuse_thread_puts_off(worker->fuse)))
+    if (worker->owes)
+        return;
+    if (hiprio_wants_help(worker->queue))
+        hiprio_help(worker->queue->context->hiprio, worker->fuse);
+    if (fuse_thread_owes(worker->fuse) || fuse_thread_puts_off(worker->fuse))
         fuse_thread_settle(worker->fuse, false);
 }
 

@@ -194,18 +194,24 @@ static int reach_window(struct fuse_thread *thread, struct fuse_chain *chain)
     return chain->unreachable ? -EFAULT : error;
 }
 
+static void req_start(struct fuse_req *req, struct fuse_thread *thread,
+                      const struct fuse_chain *chain)
+{
+    req->thread = thread;
+    req->server = thread->server;
+    req->inode = NULL;
+    req->tail = NULL;
+    req->tail_left = 0;
+    req->header.unique = 0;
+    wire_in_start(&req->in, chain->readable, chain->readable_count);
+    wire_out_start(&req->out, chain->writable, chain->writable_count);
+}
+
 static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     struct fuse_req req;
-    req.thread = thread;
-    req.server = thread->server;
-    req.inode = NULL;
-    req.tail = NULL;
-    req.tail_left = 0;
-    req.header.unique = 0;
     int reached = reach_window(thread, chain);
-    wire_in_start(&req.in, chain->readable, chain->readable_count);
-    wire_out_start(&req.out, chain->writable, chain->writable_count);
+    req_start(&req, thread, chain);
 
     int error = take_header(&req);
     /* Without the buffers that are not there, the header's length is wrong, too. */
@@ -245,6 +251,19 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     size_t length = run_chain(thread, chain);
     dax_leave(thread);
     return length;
+}
+
+bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    struct fuse_req req;
+    if (chain->in_window || chain->unreachable)
+        return false;
+    req_start(&req, thread, chain);
+    if (take_header(&req) || req.header.opcode != FUSE_FORGET)
+        return false;
+    counters_add(&thread->counters, FUSE_FORGET);
+    run_inside(&req, &rows[FUSE_FORGET]);
+    return true;
 }
 
 bool fuse_thread_owes(const struct fuse_thread *thread)

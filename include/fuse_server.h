@@ -106,6 +106,9 @@ void fuse_thread_free(struct fuse_thread *thread);
 #define FUSE_SERVER_DEFERRED ((size_t)-2)
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
 
+/* The same if the request is a FORGET, which takes no host call; otherwise nothing, and false. */
+bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain);
+
 /*
  * What requests have given up is to be released, such as the descriptors of files that are gone:
  * that may take long, and no reply should wait for it. So the thread's owner calls

@@ -104,6 +104,12 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     return chain->writable_count ? chain->writable[0].iov_len : 0;
 }
 
+bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    (void)thread;
+    return chain->writable_count == 0;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;

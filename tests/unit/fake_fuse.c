@@ -12,6 +12,7 @@
 
 atomic_uint fake_runs, fake_resets, fake_threads, fake_inside, fake_bad, fake_mappers;
 atomic_uint fake_in_window, fake_unreachable, fake_restarts, fake_bad_leaves, fake_settled;
+atomic_uint fake_helped;
 atomic_int fake_stuck;
 struct dax_mapper fake_mapper;
 char *fake_window;
@@ -43,6 +44,7 @@ void fake_clear(void)
     fake_unreachable = 0;
     fake_restarts = 0;
     fake_settled = 0;
+    fake_helped = 0;
     fake_bad_leaves = 0;
     owed = false;
     has_run = false;
@@ -257,6 +259,21 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     fake_restarts += length == FUSE_SERVER_RESTART;
     fake_inside--;
     return length;
+}
+
+bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain)
+{
+    struct fake_request request = {0};
+    struct iovec own = {.iov_base = &request, .iov_len = sizeof(request)};
+
+    (void)thread;
+    if (copy(&own, 1, chain->readable, chain->readable_count) < sizeof(request) ||
+        request.command != FAKE_FORGET)
+        return false;
+    fake_runs++;
+    fake_helped++;
+    has_run = true;
+    return true;
 }
 
 bool fuse_thread_owes(const struct fuse_thread *thread)

@@ -41,6 +41,7 @@ extern atomic_uint fake_bad_leaves;   /* mappers taken away from a session that 
 extern atomic_uint fake_mappers;      /* fuse_server_set_mapper() calls */
 extern atomic_uint fake_restarts;     /* requests that were left for later */
 extern atomic_uint fake_settled;      /* times that a thread has settled what it owed */
+extern atomic_uint fake_helped;       /* FAKE_FORGETs that were done in passing */
 extern struct dax_mapper fake_mapper; /* the last one; all zero: none */
 extern atomic_uint fake_in_window;    /* chains that said so */
 extern atomic_uint fake_unreachable;  /* the same */

@@ -109,6 +109,42 @@ static void lookups_that_repeat(void)
     CHECK_EQ(guest_end(&guest), 0);
 }
 
+/* A request of this opcode that is a FORGET otherwise. Returns whether it was taken for one. */
+static bool forget_in_passing(struct guest *guest, uint32_t opcode, uint64_t node)
+{
+    struct {
+        struct fuse_in_header header;
+        struct fuse_forget_in in;
+    } request = {
+        .header = {.len = sizeof(request), .opcode = opcode, .nodeid = node},
+        .in.nlookup = 1,
+    };
+    struct fuse_out_header reply = {0};
+    struct iovec readable = {&request, sizeof(request)};
+    struct iovec writable = {&reply, sizeof(reply)};
+    struct fuse_chain chain = {
+        .readable = &readable, .readable_count = 1, .writable = &writable, .writable_count = 1};
+    bool done = fuse_server_forget(guest->thread, &chain);
+    fuse_thread_settle(guest->thread, true);
+    return done && reply.len == 0;
+}
+
+/* Who looks for FORGETs only does nothing to others. */
+static void forgets_only(void)
+{
+    struct guest guest;
+    guest_begin(&guest);
+    guest_host_file(&guest, "file", "");
+    uint64_t node = guest_lookup(&guest, "file");
+    struct fuse_getattr_in in = {0};
+    for (uint32_t opcode = 0; opcode < 64; opcode++)
+        CHECK(opcode == FUSE_FORGET || !forget_in_passing(&guest, opcode, node));
+    CHECK_EQ(guest_do(&guest, FUSE_GETATTR, node, in), 0);
+    CHECK(forget_in_passing(&guest, FUSE_FORGET, node));
+    CHECK_EQ(guest_do(&guest, FUSE_GETATTR, node, in), -ESTALE);
+    CHECK_EQ(guest_end(&guest), 0);
+}
+
 static void create_semantics(void)
 {
     struct guest guest;
@@ -609,6 +645,7 @@ int main(void)
     RUN(lookup_and_getattr);
     RUN(hostile_names_and_ids);
     RUN(lookups_that_repeat);
+    RUN(forgets_only);
     RUN(create_semantics);
     RUN(setuid_bits_die);
     RUN(attributes_change);
