@@ -49,7 +49,6 @@ static void finish(struct fuse_deferral *deferral, const void *reply, size_t len
 {
     struct deferred *deferred = (struct deferred *)deferral;
     struct queue *queue = deferred->queue;
-    bool whole = true;
 
     pthread_mutex_lock(&queue->push_lock);
     deferred->length = (uint32_t)length;
@@ -60,7 +59,8 @@ static void finish(struct fuse_deferral *deferral, const void *reply, size_t len
     } else {
         unlist(queue, deferred);
         if (deferred->memory && atomic_load(&queue->state) != QUEUE_BROKEN) {
-            whole = give_back(queue, deferred);
+            if (!give_back(queue, deferred))
+                queue_harm(queue);
             queue_announce(queue);
         }
     }
@@ -68,8 +68,6 @@ static void finish(struct fuse_deferral *deferral, const void *reply, size_t len
 
     if (!kept)
         destroy(deferred);
-    if (!whole)
-        queue_break(queue, "guest memory was taken away");
 }
 
 /* Finds the pieces again in another snapshot. Returns false when some byte is in no region of it.

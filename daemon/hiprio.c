@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "hiprio.h"
 
-#include <errno.h>
 #include <time.h>
 
 #include "guestfault.h"
-
-/* How long FORGETs gather, and how soon after the last one a kick must come for that. */
-#define NAP_MS      1
-#define OFTEN_NS    (2 * 1000000)
 
 /*
  * So many are done at a time, and not before there are as many: in ten microseconds or so, which is
@@ -16,74 +11,60 @@
  */
 #define HELPED_WITH 4
 
-void hiprio_woken(struct queue *hiprio)
-{
-    struct timespec before = hiprio->woken;
-
-    clock_gettime(CLOCK_MONOTONIC, &hiprio->woken);
-    hiprio->busy = queue_ns_between(&before, &hiprio->woken) < OFTEN_NS;
-}
-
-bool hiprio_nap(struct queue *hiprio, bool (*sleep)(struct queue *queue, int timeout_ms))
-{
-    if (!hiprio->busy)
-        return false;
-    uint16_t before = hiprio->virtq.last_avail;
-    atomic_store(&hiprio->naps, true);
-    sleep(hiprio, NAP_MS);
-    atomic_store(&hiprio->naps, false);
-    return hiprio->virtq.last_avail != before || virtq_has_more(&hiprio->virtq);
-}
-
-/* pop_lock held. Gives the chain back; the leader announces it after its nap. */
-static void give_back(struct queue *hiprio, uint16_t head)
-{
-    pthread_mutex_lock(&hiprio->push_lock);
-    virtq_push(&hiprio->virtq, head, 0);
-    if (hiprio->unannounced++ == 0)
-        clock_gettime(CLOCK_MONOTONIC, &hiprio->unannounced_since);
-    pthread_mutex_unlock(&hiprio->push_lock);
-}
-
 /*
- * pop_lock held, and kept until the FORGET is done: so the ring neither stops nor moves to other
- * memory meanwhile. Returns 0 when one was done, 1 when there is none, or something else, or a
- * negative errno when the ring is broken.
+ * Both locks held, the leader naps: its slot is free. Takes the next chain if it is a FORGET, and
+ * gives it back. Returns false when there is none, or something else, or nonsense, which is all
+ * left to the leader.
  */
-static int forget_next(struct queue *hiprio, struct fuse_thread *fuse)
+static bool take_next(struct queue *hiprio, struct fuse_forget *ret_forget)
 {
     struct virtq *vq = &hiprio->virtq;
     struct virtq_slot *slot = &hiprio->leader->slot;
 
-    int rc = virtq_pop(vq, slot);
-    if (rc <= 0)
-        return rc < 0 ? rc : 1;
-    if (!fuse_server_forget(fuse, &slot->chain)) {
+    if (virtq_pop(vq, slot) <= 0)
+        return false;
+    if (!fuse_forget_read(&slot->chain, ret_forget)) {
         virtq_unpop(vq);
-        return 1;
+        return false;
     }
-    give_back(hiprio, slot->head);
+    virtq_push(vq, slot->head, 0);
+    /* The leader announces it after its nap. */
+    if (hiprio->unannounced++ == 0)
+        clock_gettime(CLOCK_MONOTONIC, &hiprio->unannounced_since);
+    return true;
+}
+
+/* Both locks held. Returns how many were taken. */
+static unsigned take_some(struct queue *hiprio, struct fuse_forget forgets[HELPED_WITH])
+{
+    unsigned count = 0;
+
+    if (!atomic_load(&hiprio->naps) || hiprio->stopping || atomic_load(&hiprio->harmed) ||
+        atomic_load(&hiprio->state) != QUEUE_RUNNING)
+        return 0;
+    if (virtq_waiting(&hiprio->virtq) >= HELPED_WITH) {
+        while (count < HELPED_WITH && take_next(hiprio, &forgets[count]))
+            count++;
+    }
+    if (!guestfault_taken())
+        return count;
+    queue_harm(hiprio);
     return 0;
 }
 
+/* Who waits for the locks comes first: this is done by the leader as well. */
 void hiprio_help(struct queue *hiprio, struct fuse_thread *fuse)
 {
-    int rc = 0;
+    struct fuse_forget forgets[HELPED_WITH];
+    unsigned count = 0;
 
-    if (pthread_mutex_trylock(&hiprio->pop_lock))
+    if (atomic_load(&hiprio->pop_wanted) || pthread_mutex_trylock(&hiprio->pop_lock))
         return;
-    /* As long as the leader naps, its slot is free. */
-    bool may = atomic_load(&hiprio->naps) && !hiprio->stopping &&
-               atomic_load(&hiprio->state) == QUEUE_RUNNING;
-    if (may && virtq_waiting(&hiprio->virtq) >= HELPED_WITH) {
-        for (unsigned i = 0; i < HELPED_WITH && rc == 0; i++)
-            rc = forget_next(hiprio, fuse);
-    }
-    if (guestfault_taken()) {
-        hiprio->virtq.fault = "its ring was taken away";
-        rc = -EFAULT;
+    if (pthread_mutex_trylock(&hiprio->push_lock) == 0) {
+        count = take_some(hiprio, forgets);
+        pthread_mutex_unlock(&hiprio->push_lock);
     }
     pthread_mutex_unlock(&hiprio->pop_lock);
-    if (rc < 0)
-        queue_break(hiprio, hiprio->virtq.fault);
+    if (count)
+        fuse_server_forget(fuse, forgets, count);
 }

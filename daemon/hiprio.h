@@ -8,7 +8,8 @@
  * left to do.
  *
  * Only the first: two queues that otherwise have no cache line in common would both write to this
- * one's.
+ * one's. And only if others of its threads can go on meanwhile: the last FORGET of a large file
+ * that was removed may delete it.
  */
 #ifndef VIOFS_HIPRIO_H
 #define VIOFS_HIPRIO_H
@@ -17,21 +18,13 @@
 
 #include "queue.h"
 
-/*
- * A nap of the hiprio queue's leader, if FORGETs come often. Called and left with its pop_lock
- * held, which sleep() drops meanwhile. Returns true when there was, or is, something in the ring.
- */
-bool hiprio_nap(struct queue *hiprio, bool (*sleep)(struct queue *queue, int timeout_ms));
-
-/* The hiprio queue's leader was woken by a kick, or a stop. pop_lock held. */
-void hiprio_woken(struct queue *hiprio);
-
 /* Whether hiprio_help() may find something to do for a thread of this queue. */
 static inline bool hiprio_wants_help(const struct queue *queue)
 {
     const struct queue *hiprio = queue->context->hiprio;
 
-    return queue->index == 1 && atomic_load_explicit(&hiprio->naps, memory_order_relaxed);
+    return queue->index == 1 && queue->worker_slots > 1 &&
+           atomic_load_explicit(&hiprio->naps, memory_order_relaxed);
 }
 
 /* A thread of another queue does some of the FORGETs that gather. No lock held. */

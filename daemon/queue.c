@@ -367,6 +367,15 @@ void queue_break(struct queue *queue, const char *why)
         queue_ask_stop(queue);
 }
 
+void queue_harm(struct queue *queue)
+{
+    static const uint64_t one = 1;
+
+    atomic_store(&queue->harmed, true);
+    if (write(queue->wake_fd, &one, sizeof(one)) < 0)
+        log_debug("queue %u: cannot be woken: errno %d", queue->index, errno);
+}
+
 static void join_threads(struct queue *queue)
 {
     for (unsigned i = 0; i < queue->worker_slots; i++) {
@@ -503,6 +512,7 @@ int queue_start(struct queue *queue, struct memmap *memory, uint64_t features, u
     queue->threads_alive = 0;
     queue->unannounced = 0;
     queue->call_missed = false;
+    atomic_store(&queue->harmed, false);
     atomic_store(&queue->driver_told, false);
     atomic_store(&queue->driver_untold, false);
     patience_start(&queue->patience);

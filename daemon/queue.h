@@ -78,7 +78,7 @@ struct worker {
     pthread_t thread;
     enum worker_state state; /* pop_lock */
     bool is_stuck;           /* pop_lock: the server was told so */
-    bool owes;               /* its own: the notification of its last chain was put off */
+    bool owes;               /* its own: a notification was put off, or may have been */
     bool unsettled;          /* its own: it has run a request since it settled all */
     bool overdue;            /* its own: and so far it could not settle any of it */
     bool keeps_chain;        /* its own: the one in slot was interrupted, to be begun anew */
@@ -153,10 +153,10 @@ struct queue {
     unsigned kept_count;
 
     struct patience patience; /* of a leader who looks for requests. pop_lock */
-    /* Of the hiprio queue (hiprio.c). pop_lock, or written with it held */
-    struct timespec woken; /* the leader, by the last kick */
+    /* Of the hiprio queue. pop_lock, or written with it held */
+    struct timespec woken; /* the leader, at the end of its last sleep without a timeout */
     bool busy;             /* and soon after the one before */
-    atomic_bool naps;      /* the leader: others may help */
+    atomic_bool naps;      /* the leader: others may help (hiprio.h), and use its slot */
 
     /* For the watch. Written with pop_lock held. */
     atomic_uint steps;         /* chains taken, sleeps ended */
@@ -170,6 +170,7 @@ struct queue {
     bool ring_up;                    /* the ring may be pushed to */
     struct virtq_layout last_layout; /* of the ring's last run. Control thread only */
     uint16_t last_base;              /* where it stopped */
+    atomic_bool harmed;              /* somebody else has found guest memory taken away */
     bool call_missed;          /* a notification was wanted when there was no call descriptor */
     atomic_bool driver_told;   /* of something, since the leader last waited: a hint */
     atomic_bool driver_untold; /* the same: it did not want to be */
@@ -224,6 +225,12 @@ void queue_change_memory(struct queue *queue, struct memmap *memory);
  * any. Called by the queue's own threads, or by the control thread; no lock held.
  */
 void queue_break(struct queue *queue, const char *why);
+
+/*
+ * For those who are no thread of the queue, and may not break it, as it may stop any moment: its
+ * leader is woken and does so. push_lock held, and the ring is up.
+ */
+void queue_harm(struct queue *queue);
 
 /*
  * Looks after a running queue: makes a notification that has waited too long, and sees to it that

@@ -20,6 +20,13 @@
 /* Looks at the ring between two looks at the clock: about a microsecond. */
 #define POLL_LOOKS       32
 
+/* How long FORGETs gather, and how soon after the last one a kick must come for that. */
+#define HIPRIO_NAP_MS    1
+#define BUSY_NS          (2 * 1000000)
+
+/* Of struct rseq, when it was made (include/uapi/linux/rseq.h). */
+#define RSEQ_SIZE_MIN    32
+
 /* How long a request that was interrupted for the sake of another queue is left alone. */
 #define RESTART_PAUSE_MS 1
 
@@ -184,13 +191,31 @@ static bool sleep_as_leader(struct queue *queue, int timeout_ms)
     return kicked;
 }
 
-/* As hiprio_nap(). Others may have given chains back meanwhile, which are announced here. */
+/* For let_gather(): when the leader was woken, and whether that was soon. pop_lock held. */
+static void note_wake(struct queue *queue)
+{
+    struct timespec before = queue->woken;
+
+    clock_gettime(CLOCK_MONOTONIC, &queue->woken);
+    queue->busy = queue_ns_between(&before, &queue->woken) < BUSY_NS;
+}
+
+/*
+ * If FORGETs come often, they gather while the leader of the hiprio queue naps (hiprio.h). Returns
+ * true when there was, or is, something in the ring.
+ */
 static bool let_gather(struct worker *worker)
 {
-    bool came = hiprio_nap(worker->queue, sleep_as_leader);
+    struct queue *queue = worker->queue;
+    uint16_t before = queue->virtq.last_avail;
 
-    worker->owes = came;
-    return came;
+    if (!queue->busy)
+        return false;
+    atomic_store(&queue->naps, true);
+    sleep_as_leader(queue, HIPRIO_NAP_MS);
+    atomic_store(&queue->naps, false);
+    worker->owes = true; /* what others may have given back */
+    return queue->virtq.last_avail != before || virtq_has_more(&queue->virtq);
 }
 
 /* Whether the driver, since the last call, was awake whenever there was something to tell it. */
@@ -228,7 +253,7 @@ static bool wait_for_work(struct worker *worker, int timeout_ms)
 
     bool kicked = sleep_as_leader(queue, timeout_ms);
     if (queue->index == 0)
-        hiprio_woken(queue);
+        note_wake(queue);
     if (kicked)
         queue->kicked = true;
     return kicked;
@@ -295,9 +320,12 @@ static void settle_first(struct worker *worker, bool all)
 /* What taking a chain has come to, now that the ring may have been taken away under it. */
 static int take_result(struct queue *queue, int rc)
 {
-    if (!guestfault_taken())
+    if (guestfault_taken())
+        queue->virtq.fault = "its ring was taken away";
+    else if (atomic_load_explicit(&queue->harmed, memory_order_relaxed))
+        queue->virtq.fault = "guest memory was taken away";
+    else
         return rc;
-    queue->virtq.fault = "its ring was taken away";
     return -EFAULT;
 }
 
@@ -527,14 +555,17 @@ static bool report(struct worker *worker, bool ready)
 
 /*
  * Whenever a thread comes back from a sleep, the kernel notes for it on which processor: 3% of a
- * small request. The C library has asked for that, for sched_getcpu(), which nobody calls here.
+ * small request. The C library has asked for that, for sched_getcpu(), which nobody calls here. The
+ * size must be what it has registered, which is never less than that of the first version.
  */
 static void do_without_rseq(void)
 {
-#if __has_include(<sys/rseq.h>)
+#ifdef RSEQ_SIG
     char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+    unsigned size = __rseq_size < RSEQ_SIZE_MIN ? RSEQ_SIZE_MIN : __rseq_size;
 
-    syscall(SYS_rseq, area, sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+    if (__rseq_size && syscall(SYS_rseq, area, size, RSEQ_FLAG_UNREGISTER, RSEQ_SIG) < 0)
+        log_debug("rseq cannot be done without: errno %d", errno);
 #endif
 }
 

@@ -60,15 +60,15 @@ const char *opcode_name(uint32_t opcode)
 }
 
 /* Takes the header, and holds the request to the length that it states. */
-static int take_header(struct fuse_req *req)
+static int take_header(struct wire_in *in, struct fuse_in_header *header)
 {
-    size_t whole = req->in.left;
-    int error = wire_in_copy(&req->in, &req->header, sizeof(req->header));
+    size_t whole = in->left;
+    int error = wire_in_copy(in, header, sizeof(*header));
     if (error)
         return error;
-    if (req->header.len < sizeof(req->header) || req->header.len > whole)
+    if (header->len < sizeof(*header) || header->len > whole)
         return -EINVAL;
-    req->in.left = req->header.len - sizeof(req->header);
+    in->left = header->len - sizeof(*header);
     return 0;
 }
 
@@ -194,26 +194,20 @@ static int reach_window(struct fuse_thread *thread, struct fuse_chain *chain)
     return chain->unreachable ? -EFAULT : error;
 }
 
-static void req_start(struct fuse_req *req, struct fuse_thread *thread,
-                      const struct fuse_chain *chain)
-{
-    req->thread = thread;
-    req->server = thread->server;
-    req->inode = NULL;
-    req->tail = NULL;
-    req->tail_left = 0;
-    req->header.unique = 0;
-    wire_in_start(&req->in, chain->readable, chain->readable_count);
-    wire_out_start(&req->out, chain->writable, chain->writable_count);
-}
-
 static size_t run_chain(struct fuse_thread *thread, struct fuse_chain *chain)
 {
     struct fuse_req req;
+    req.thread = thread;
+    req.server = thread->server;
+    req.inode = NULL;
+    req.tail = NULL;
+    req.tail_left = 0;
+    req.header.unique = 0;
     int reached = reach_window(thread, chain);
-    req_start(&req, thread, chain);
+    wire_in_start(&req.in, chain->readable, chain->readable_count);
+    wire_out_start(&req.out, chain->writable, chain->writable_count);
 
-    int error = take_header(&req);
+    int error = take_header(&req.in, &req.header);
     /* Without the buffers that are not there, the header's length is wrong, too. */
     if (reached)
         error = reached;
@@ -253,17 +247,34 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     return length;
 }
 
-bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain)
+bool fuse_forget_read(const struct fuse_chain *chain, struct fuse_forget *ret_forget)
 {
-    struct fuse_req req;
+    struct wire_in in;
+    struct fuse_in_header header;
+    struct fuse_forget_in forget;
     if (chain->in_window || chain->unreachable)
         return false;
-    req_start(&req, thread, chain);
-    if (take_header(&req) || req.header.opcode != FUSE_FORGET)
+    wire_in_start(&in, chain->readable, chain->readable_count);
+    if (take_header(&in, &header) || header.opcode != FUSE_FORGET ||
+        wire_in_copy(&in, &forget, sizeof(forget)))
         return false;
-    counters_add(&thread->counters, FUSE_FORGET);
-    run_inside(&req, &rows[FUSE_FORGET]);
+    *ret_forget = (struct fuse_forget){.nodeid = header.nodeid, .nlookup = forget.nlookup};
     return true;
+}
+
+void fuse_server_forget(struct fuse_thread *thread, const struct fuse_forget *forgets,
+                        unsigned count)
+{
+    struct fuse_server *server = thread->server;
+    if (!atomic_load_explicit(&server->session.ready, memory_order_acquire))
+        return;
+    atomic_store_explicit(&thread->mount, NOWHERE, memory_order_relaxed);
+    epoch_enter(server->epochs, thread->epoch);
+    for (unsigned i = 0; i < count; i++) {
+        counters_add(&thread->counters, FUSE_FORGET);
+        inode_forget(thread, forgets[i].nodeid, forgets[i].nlookup);
+    }
+    epoch_exit(thread->epoch);
 }
 
 bool fuse_thread_owes(const struct fuse_thread *thread)

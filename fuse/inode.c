@@ -224,8 +224,12 @@ void inode_forget(struct fuse_thread *thread, uint64_t nodeid, uint64_t count)
 {
     struct inode_table *table = thread->server->inodes;
     struct inode *inode;
-    if (nodeid != FUSE_ROOT_ID && inode_get(table, nodeid, &inode) == 0)
-        forget(table, inode, count, true);
+    if (nodeid == FUSE_ROOT_ID || inode_get(table, nodeid, &inode) != 0)
+        return;
+    /* What may be closed is the server's: other file systems may learn whose close it is. */
+    if (!host_cred_is_own(&thread->cred) && !inode_ignores_ids(table, inode, false))
+        host_cred_own(&thread->cred);
+    forget(table, inode, count, true);
 }
 
 void inode_forget_gone(struct inode_table *table, struct inode *inode)

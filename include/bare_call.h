@@ -54,9 +54,9 @@ static inline int bare_epoll_wait(int epoll_fd, struct epoll_event *events, int 
 
 /*
  * Where a pointer has 64 bits, so has a register: an offset takes one, and large files need no
- * flag. Elsewhere the C library knows how.
+ * flag. Elsewhere the C library knows how; and sanitizers look only at its functions.
  */
-#ifdef __LP64__
+#if defined(__LP64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 static inline int bare_openat(int dirfd, const char *name, int flags, mode_t mode)
 {

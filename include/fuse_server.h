@@ -106,8 +106,18 @@ void fuse_thread_free(struct fuse_thread *thread);
 #define FUSE_SERVER_DEFERRED ((size_t)-2)
 size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain);
 
-/* The same if the request is a FORGET, which takes no host call; otherwise nothing, and false. */
-bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain);
+/*
+ * A FORGET in two steps: what it says is copied out of its chain, which may be given back then, and
+ * done later. fuse_forget_read() is for any thread, consumes the lists, and returns false for
+ * everything else.
+ */
+struct fuse_forget {
+    uint64_t nodeid;
+    uint64_t nlookup;
+};
+bool fuse_forget_read(const struct fuse_chain *chain, struct fuse_forget *ret_forget);
+void fuse_server_forget(struct fuse_thread *thread, const struct fuse_forget *forgets,
+                        unsigned count);
 
 /*
  * What requests have given up is to be released, such as the descriptors of files that are gone:

@@ -104,10 +104,18 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     return chain->writable_count ? chain->writable[0].iov_len : 0;
 }
 
-bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain)
+bool fuse_forget_read(const struct fuse_chain *chain, struct fuse_forget *ret_forget)
+{
+    *ret_forget = (struct fuse_forget){0};
+    return chain->writable_count == 0;
+}
+
+void fuse_server_forget(struct fuse_thread *thread, const struct fuse_forget *forgets,
+                        unsigned count)
 {
     (void)thread;
-    return chain->writable_count == 0;
+    (void)forgets;
+    (void)count;
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

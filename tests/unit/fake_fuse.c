@@ -261,19 +261,31 @@ size_t fuse_server_run(struct fuse_thread *thread, struct fuse_chain *chain)
     return length;
 }
 
-bool fuse_server_forget(struct fuse_thread *thread, struct fuse_chain *chain)
+bool fuse_forget_read(const struct fuse_chain *chain, struct fuse_forget *ret_forget)
 {
     struct fake_request request = {0};
     struct iovec own = {.iov_base = &request, .iov_len = sizeof(request)};
 
-    (void)thread;
     if (copy(&own, 1, chain->readable, chain->readable_count) < sizeof(request) ||
         request.command != FAKE_FORGET)
         return false;
-    fake_runs++;
-    fake_helped++;
-    has_run = true;
+    ret_forget->nodeid = request.argument;
     return true;
+}
+
+void fuse_server_forget(struct fuse_thread *thread, const struct fuse_forget *forgets,
+                        unsigned count)
+{
+    (void)thread;
+    fake_inside++;
+    fake_runs += count;
+    fake_helped += count;
+    has_run = true;
+    for (unsigned i = 0; i < count; i++) {
+        if (forgets[i].nodeid == FAKE_FORGET_WAITS)
+            wait_release();
+    }
+    fake_inside--;
 }
 
 bool fuse_thread_owes(const struct fuse_thread *thread)

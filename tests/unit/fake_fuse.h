@@ -16,7 +16,8 @@ enum fake_command {
     FAKE_SLEEP = 2,  /* argument: microseconds; replies with the command's 8 bytes */
     FAKE_BLOCK = 3,  /* calls the may_block hook, then waits for fake_release() */
     FAKE_HANG = 4,   /* the same without the hook */
-    FAKE_FORGET = 5, /* no reply */
+    FAKE_FORGET = 5, /* no reply; done in passing, the argument FAKE_FORGET_WAITS waits for
+                        fake_release() */
     FAKE_MAP = 6,    /* asks for fake_set_mapping(); replies as if argument were the error number */
     FAKE_UNMAP = 7,  /* the same, for taking it away */
     FAKE_RESTART = 8, /* wants to be run again until fake_release(); with an argument it calls the
@@ -25,6 +26,8 @@ enum fake_command {
     FAKE_OWE = 10,    /* its thread has to settle then, which takes until fake_release() */
     FAKE_PUT_OFF = 11 /* its thread puts something off */
 };
+
+#define FAKE_FORGET_WAITS 1
 
 struct fake_request {
     uint32_t command;

@@ -124,9 +124,12 @@ static bool forget_in_passing(struct guest *guest, uint32_t opcode, uint64_t nod
     struct iovec writable = {&reply, sizeof(reply)};
     struct fuse_chain chain = {
         .readable = &readable, .readable_count = 1, .writable = &writable, .writable_count = 1};
-    bool done = fuse_server_forget(guest->thread, &chain);
+    struct fuse_forget forget;
+    if (!fuse_forget_read(&chain, &forget))
+        return false;
+    fuse_server_forget(guest->thread, &forget, 1);
     fuse_thread_settle(guest->thread, true);
-    return done && reply.len == 0;
+    return reply.len == 0;
 }
 
 /* Who looks for FORGETs only does nothing to others. */

@@ -28,6 +28,7 @@ static void begin(struct front *front)
 {
     fake_clear();
     front_init(front);
+    front->settings.thread_pool_size = 1;
     CHECK_EQ(front_start(front), 0);
     CHECK_EQ(front_negotiate(front, ALL), 0);
     CHECK_EQ(front_set_memory(front), 0);
@@ -158,14 +159,15 @@ static void stops_and_moves(void)
     CHECK_EQ(fake_bad, 0);
 }
 
-/* A ring that is found broken in passing is that ring's matter: the other goes on. */
+/* A ring that is found broken in passing is left to its own thread: the other goes on. */
 static void broken_in_passing(void)
 {
     struct front front;
 
     begin(&front);
     help(&front, ENOUGH);
-    front_offer(&front, 0, FRONT_RING_SIZE);
+    for (unsigned i = 0; i < GATHERED; i++)
+        front_offer(&front, 0, FRONT_RING_SIZE);
     for (unsigned i = 0; i < 20; i++)
         request(&front);
     front_kick(&front, 0);
@@ -196,6 +198,40 @@ static void memory_gone_in_passing(void)
     CHECK_EQ(fake_bad, 0);
 }
 
+/* Whoever is kept by a FORGET holds no lock: the hiprio queue goes on, and stops. */
+static void kept_in_passing(void)
+{
+    struct front front;
+    uint16_t old;
+
+    begin(&front);
+    help(&front, ENOUGH);
+    for (unsigned round = 0; round < ROUNDS_MAX && fake_inside == 0; round++) {
+        for (unsigned n = 0; n < GATHERED; n++) {
+            old = front.queues[0].avail_index;
+            front_request(&front, 0, FORGET_FIRST + old % FORGETS * 2, FAKE_FORGET,
+                          FAKE_FORGET_WAITS, 64);
+            kick_if_wanted(&front, 0, old);
+        }
+        request(&front);
+        for (unsigned n = 0; n < GATHERED; n++)
+            take_forget(&front);
+    }
+    CHECK_EQ(fake_inside, 1);
+    unsigned helped = fake_helped;
+    CHECK_EQ(front_stop_ring(&front, 0), front.queues[0].avail_index);
+    CHECK_EQ(front_start_ring(&front, 0), 0);
+    old = front.queues[0].avail_index;
+    front_request(&front, 0, FORGET_FIRST + old % FORGETS * 2, FAKE_FORGET, 0, 64);
+    front_kick(&front, 0);
+    take_forget(&front);
+    request(&front); /* by another thread, as the first is taken for stuck */
+    CHECK_EQ(fake_helped, helped);
+    fake_release();
+    CHECK_EQ(front_end(&front), DEVICE_END_CLEAN);
+    CHECK_EQ(fake_bad, 0);
+}
+
 int main(void)
 {
     RUN(done_in_passing);
@@ -203,5 +239,6 @@ int main(void)
     RUN(stops_and_moves);
     RUN(broken_in_passing);
     RUN(memory_gone_in_passing);
+    RUN(kept_in_passing);
     return test_result();
 }
