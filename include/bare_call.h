@@ -20,11 +20,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static inline int bare_close(int fd)
-{
-    return (int)syscall(SYS_close, fd);
-}
-
 /*
  * The C library's may be another system call, which looks at an empty path first. Where this one is
  * not there, or has a structure of its own, it has to do.
@@ -38,9 +33,15 @@ static inline int bare_fstat(int fd, struct stat *ret_st)
 #endif
 }
 
-static inline ssize_t bare_write(int fd, const void *bytes, size_t size)
+/*
+ * Where a pointer has 64 bits, so has a register: an offset takes one, and large files need no
+ * flag. Elsewhere the C library knows how; and sanitizers look only at its functions.
+ */
+#if defined(__LP64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+static inline int bare_close(int fd)
 {
-    return syscall(SYS_write, fd, bytes, size);
+    return (int)syscall(SYS_close, fd);
 }
 
 static inline int bare_epoll_wait(int epoll_fd, struct epoll_event *events, int max, int timeout_ms)
@@ -52,11 +53,10 @@ static inline int bare_epoll_wait(int epoll_fd, struct epoll_event *events, int 
 #endif
 }
 
-/*
- * Where a pointer has 64 bits, so has a register: an offset takes one, and large files need no
- * flag. Elsewhere the C library knows how; and sanitizers look only at its functions.
- */
-#if defined(__LP64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static inline ssize_t bare_write(int fd, const void *bytes, size_t size)
+{
+    return syscall(SYS_write, fd, bytes, size);
+}
 
 static inline int bare_openat(int dirfd, const char *name, int flags, mode_t mode)
 {
@@ -86,11 +86,14 @@ static inline ssize_t bare_pwritev2(int fd, const struct iovec *pieces, int coun
 }
 
 #else
-#define bare_openat   openat
-#define bare_pread    pread
-#define bare_pwrite   pwrite
-#define bare_preadv2  preadv2
-#define bare_pwritev2 pwritev2
+#define bare_close      close
+#define bare_epoll_wait epoll_wait
+#define bare_write      write
+#define bare_openat     openat
+#define bare_pread      pread
+#define bare_pwrite     pwrite
+#define bare_preadv2    preadv2
+#define bare_pwritev2   pwritev2
 #endif
 
 #endif
