@@ -11,6 +11,7 @@
 
 #define SETTLE_MS    30000 /* for what is tidied up after the last request */
 #define SILENCE_MS   3000
+#define ASLEEP_MS    500 /* a thread that has something to do gets to it in this time */
 #define START_ROUNDS 10
 
 /* How often a thread has slept or was sent to sleep. */
@@ -64,6 +65,15 @@ static bool is_silent(struct daemon *daemon, int milliseconds)
     return wake_ups_of_daemon(daemon) == before;
 }
 
+static void wait_for_silence(struct daemon *daemon, int milliseconds)
+{
+    daemon_fd_count(daemon); /* finds the server */
+    long long deadline = now_ms() + SETTLE_MS;
+    while (!is_silent(daemon, milliseconds))
+        if (now_ms() > deadline)
+            FAIL("after %d ms threads still wake up", SETTLE_MS);
+}
+
 /* Files looked up, open, read and listed; many requests at once. Then no thread wakes up. */
 static void idle_is_silent(struct daemon *daemon)
 {
@@ -89,11 +99,7 @@ static void idle_is_silent(struct daemon *daemon)
         }
     }
     guest_check_alive(&guest);
-    daemon_fd_count(daemon); /* finds the server */
-    long long deadline = now_ms() + SETTLE_MS;
-    while (!is_silent(daemon, SILENCE_MS))
-        if (now_ms() > deadline)
-            FAIL("after %d ms threads still wake up", SETTLE_MS);
+    wait_for_silence(daemon, SILENCE_MS);
     guest_check_alive(&guest);
 }
 
@@ -131,7 +137,7 @@ static void nobody_is_woken_beside(struct daemon *daemon)
     struct guest guest;
 
     guest_start(&guest, daemon, NULL);
-    daemon_fd_count(daemon); /* finds the server */
+    wait_for_silence(daemon, ASLEEP_MS); /* the control thread may have its last message in hand */
     unsigned long before = switches_of_thread(daemon->server, "control");
     CHECK(before > 0);
     for (int round = 0; round < 50; round++) {
