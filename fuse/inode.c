@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "arena.h"
-#include "bare_call.h"
 #include "host_path.h"
 #include "inode_table.h"
 #include "log.h"
@@ -161,11 +160,7 @@ static void slot_release(void *context, uint64_t index)
 {
     struct inode_table *table = context;
     struct inode *inode = &table->slab[index];
-    int fd = inode_cache_remove(table, inode);
-    if (fd >= 0) {
-        bare_close(fd);
-        fd_budget_give(&table->server->budget, NULL);
-    }
+    inode_close_last(table, inode, inode_cache_remove(table, inode));
     mounts_drop(table->mounts, inode->mount);
     if (inode_slot_put(table, inode))
         janitor_wake(table->server->janitor);

@@ -32,6 +32,7 @@ struct inode_table;
 
 #define INODES_MAX           (1u << 24) /* known to the guest at a time: 2 GiB of table */
 #define INODES_LINGERING_MAX (1u << 16) /* forgotten, and still found: 8 MiB of the table */
+#define INODE_LARGE          (1u << 20) /* bytes: more than a tenth of a millisecond to delete */
 #define INODE_HANDLE_MAX     60 /* bytes of file handle; a longer one is replaced by a descriptor */
 
 struct inode {
@@ -111,14 +112,20 @@ int inode_lookup_special(struct fuse_thread *thread, struct inode *parent, const
                          struct inode **ret_inode, struct statx *ret_attributes,
                          bool *ret_submount);
 
+/* What is about to lose its last name, with one lookup counted. */
+struct inode_victim {
+    struct inode *inode;
+    int fd;        /* good until the request ends; -1: none is to be had */
+    bool is_large; /* a file of INODE_LARGE bytes on the host or more */
+};
+
 /*
  * For what is about to lose its name: the inode by which the guest knows what it calls name in
- * parent, with one lookup counted, and a descriptor of it, good until the request ends, or -1 if
- * there is none to be had. Returns -ENOENT if the guest does not know it, or if it is a file with
- * other names left, or the errno of the host's open(2).
+ * parent. Returns -ENOENT if the guest does not know it, or if it is a file with other names left,
+ * or the errno of the host's open(2).
  */
 int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const char *name,
-                      struct inode **ret_inode, int *ret_fd);
+                      struct inode_victim *ret_victim);
 
 /*
  * The same as inode_lookup() for a file that is open: fd is any descriptor of it, and stays the
@@ -198,6 +205,12 @@ bool inode_keep(struct inode_table *table, struct inode *inode);
  * budget. Returns 0, -ENFILE, or the errno of the host.
  */
 int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd);
+
+/*
+ * The same has been done for a large file: when the guest forgets it, the janitor closes it, which
+ * is its deletion. (Unless INODES_MARKED_MAX are marked already, or as many wait for the janitor.)
+ */
+void inode_mark_large(struct inode_table *table, const struct inode *inode);
 
 /* Takes that back for a regular file: it has a name again, so that a file handle will do. */
 void inode_let_go(struct fuse_thread *thread, struct inode *inode);

@@ -546,8 +546,17 @@ static int fd_of_held(struct fuse_thread *thread, struct inode *inode)
     return fd;
 }
 
+static struct inode_victim victim_of(struct inode *inode, const struct statx *attributes)
+{
+    return (struct inode_victim){
+        .inode = inode,
+        .fd = -1,
+        .is_large = S_ISREG(inode->type) && attributes->stx_blocks >= INODE_LARGE / 512,
+    };
+}
+
 int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const char *name,
-                      struct inode **ret_inode, int *ret_fd)
+                      struct inode_victim *ret_victim)
 {
     struct inode_table *table = thread->server->inodes;
     struct statx attributes;
@@ -564,8 +573,8 @@ int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const ch
         thread->removes_held = inode;
     }
     if (inode) {
-        *ret_inode = inode;
-        *ret_fd = fd_of_held(thread, inode);
+        *ret_victim = victim_of(inode, &attributes);
+        ret_victim->fd = fd_of_held(thread, inode);
         return 0;
     }
     if (!error)
@@ -577,18 +586,18 @@ int inode_lookup_last(struct fuse_thread *thread, struct inode *parent, const ch
     if (error || !inode)
         return error ? error : -ENOENT;
 
-    *ret_inode = inode;
+    *ret_victim = victim_of(inode, &attributes);
     /* Without a time of birth its number may have been another file's: then the handle tells. */
     if (inode->birth == 0) {
-        if (inode_fd(thread, inode, ret_fd) < 0)
-            *ret_fd = -1;
+        if (inode_fd(thread, inode, &ret_victim->fd) < 0)
+            ret_victim->fd = -1;
         return 0;
     }
-    *ret_fd = steal_fd(&fd);
+    ret_victim->fd = steal_fd(&fd);
     if (!S_ISDIR(inode->type))
         thread->removes_held = is_held(table, inode);
     /* Not for the cache: whoever removes the name makes it the inode's for good (inode_hold()). */
-    thread_close_later(thread, *ret_fd);
+    thread_close_later(thread, ret_victim->fd);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "server.h"
@@ -15,12 +16,28 @@
 struct janitor {
     struct fuse_server *server;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards started and stop */
+    pthread_mutex_t lock; /* guards all but asleep; a leaf */
     pthread_cond_t changed;
     bool started;
     bool stop;
     atomic_bool asleep; /* until it is woken, not for a period */
+    unsigned closes;    /* how many descriptors are to be closed */
+    int fds[JANITOR_CLOSES_MAX];
 };
+
+/* Called and left with the lock held. Closes what is to be closed. Returns false if nothing was. */
+static bool close_all(struct janitor *janitor)
+{
+    bool closed = janitor->closes;
+    while (janitor->closes) {
+        int fd = janitor->fds[--janitor->closes];
+        pthread_mutex_unlock(&janitor->lock);
+        close(fd);
+        fd_budget_give(&janitor->server->budget, NULL);
+        pthread_mutex_lock(&janitor->lock);
+    }
+    return closed;
+}
 
 /* Called and left with the lock held. */
 static void nap(struct janitor *janitor)
@@ -29,7 +46,8 @@ static void nap(struct janitor *janitor)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += JANITOR_PERIOD_SECONDS;
     while (!janitor->stop &&
-           pthread_cond_timedwait(&janitor->changed, &janitor->lock, &until) != ETIMEDOUT)
+           (close_all(janitor) ||
+            pthread_cond_timedwait(&janitor->changed, &janitor->lock, &until) != ETIMEDOUT))
         continue;
 }
 
@@ -40,8 +58,10 @@ static void *janitor_main(void *argument)
     pthread_setname_np(pthread_self(), "janitor");
     pthread_mutex_lock(&janitor->lock);
     while (!janitor->stop) {
-        while (!janitor->stop && atomic_load(&janitor->asleep))
-            pthread_cond_wait(&janitor->changed, &janitor->lock);
+        while (!janitor->stop && atomic_load(&janitor->asleep)) {
+            if (!close_all(janitor))
+                pthread_cond_wait(&janitor->changed, &janitor->lock);
+        }
         nap(janitor);
         if (janitor->stop)
             break;
@@ -52,6 +72,7 @@ static void *janitor_main(void *argument)
             atomic_store(&janitor->asleep, false);
         pthread_mutex_lock(&janitor->lock);
     }
+    close_all(janitor);
     pthread_mutex_unlock(&janitor->lock);
     return NULL;
 }
@@ -100,6 +121,17 @@ void janitor_start(struct janitor *janitor)
                         strerror(error));
     }
     pthread_mutex_unlock(&janitor->lock);
+}
+
+bool janitor_close(struct janitor *janitor, int fd)
+{
+    pthread_mutex_lock(&janitor->lock);
+    bool takes = janitor->started && !janitor->stop && janitor->closes < JANITOR_CLOSES_MAX;
+    if (takes)
+        janitor->fds[janitor->closes++] = fd;
+    pthread_cond_signal(&janitor->changed);
+    pthread_mutex_unlock(&janitor->lock);
+    return takes;
 }
 
 void janitor_wake(struct janitor *janitor)

@@ -2,7 +2,7 @@
 /*
  * janitor: a thread that gives descriptors back which the guest has not used for a few seconds, so
  * that the host gets the space of files that it deletes, and can unmount what is mounted below the
- * share. It sleeps while there is nothing to give back.
+ * share; and that closes what takes long to close. It sleeps while there is nothing to give back.
  *
  * Owner: the server. Started by the first guest's INIT: from then on system calls are filtered,
  * and a thread made earlier would not be.
@@ -10,17 +10,27 @@
 #ifndef VIOFS_JANITOR_H
 #define VIOFS_JANITOR_H
 
+#include <stdbool.h>
+
 struct fuse_server;
 struct janitor;
 
 /* What is unused for one to two of these is given back. */
 #define JANITOR_PERIOD_SECONDS 2
 
+#define JANITOR_CLOSES_MAX     64u
+
 int janitor_new(struct fuse_server *server, struct janitor **ret_janitor);
 void janitor_free(struct janitor *janitor); /* waits for the thread's end */
 
 /* Starts the thread unless it runs. Without a thread nothing is given back: a line in the log. */
 void janitor_start(struct janitor *janitor);
+
+/*
+ * Closes fd soon, which counts in the descriptor budget. Any thread. Returns false if the caller
+ * has to do so itself: JANITOR_CLOSES_MAX are waiting, or the thread does not run.
+ */
+bool janitor_close(struct janitor *janitor, int fd);
 
 /* There is something to give back later. Any thread, any number of times; cheap. */
 void janitor_wake(struct janitor *janitor);

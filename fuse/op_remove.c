@@ -14,25 +14,20 @@
 #define RENAME_KNOWN (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)
 
 /*
- * What is about to lose its last name, with one lookup counted. The guest may hold it without
- * having it open here: a process is in the directory, has the file by O_PATH, or open without OPEN.
- * So its inode keeps a descriptor from then on, until the guest forgets it; its file handle would
- * be stale at once. That there is no such file, or no descriptor left for it, is no reason not to
- * remove it.
+ * The guest may hold what loses its last name without having it open here: a process is in the
+ * directory, has the file by O_PATH, or open without OPEN. So its inode keeps a descriptor from
+ * then on, until the guest forgets it; its file handle would be stale at once. That there is no
+ * such file (then inode is NULL), or no descriptor left for it, is no reason not to remove it.
  */
-struct victim {
-    struct inode *inode; /* NULL: nothing, or something with other names left */
-    int fd;              /* good until the request ends; -1: none */
-};
-
-static struct victim find_victim(struct fuse_req *req, struct inode *parent, const char *name)
+static struct inode_victim find_victim(struct fuse_req *req, struct inode *parent, const char *name)
 {
-    struct victim victim = {.fd = -1};
-    (void)inode_lookup_last(req->thread, parent, name, &victim.inode, &victim.fd);
+    struct inode_victim victim;
+    if (inode_lookup_last(req->thread, parent, name, &victim) < 0)
+        victim.inode = NULL;
     return victim;
 }
 
-static void drop_victim(struct fuse_req *req, const struct victim *victim, bool is_gone)
+static void drop_victim(struct fuse_req *req, const struct inode_victim *victim, bool is_gone)
 {
     struct inode_table *table = req->server->inodes;
     if (!victim->inode)
@@ -40,6 +35,8 @@ static void drop_victim(struct fuse_req *req, const struct victim *victim, bool 
     /* Its descriptor may have been evicted meanwhile: then the request's own leads to it. */
     if (is_gone && !inode_keep(table, victim->inode) && victim->fd >= 0)
         (void)inode_hold(req->thread, victim->inode, victim->fd);
+    if (is_gone && victim->is_large)
+        inode_mark_large(table, victim->inode);
     inode_forget(req->thread, inode_id(table, victim->inode), 1);
 }
 
@@ -50,7 +47,7 @@ static int remove_entry(struct fuse_req *req, int (*call)(int dirfd, const char 
     int error = op_name_in_parent(req, &name, &dirfd);
     if (error)
         return error;
-    struct victim victim = find_victim(req, req->inode, name);
+    struct inode_victim victim = find_victim(req, req->inode, name);
     error = call(dirfd, name);
     drop_victim(req, &victim, !error);
     return error;
@@ -86,7 +83,7 @@ static int rename_entry(struct fuse_req *req, uint64_t new_parent, uint32_t flag
         error = inode_fd(req->thread, to_parent, &to_dirfd);
     if (error)
         return error;
-    struct victim replaced = {0};
+    struct inode_victim replaced = {0};
     /* Which removes nothing. */
     bool to_itself = req->inode == to_parent && strcmp(from, to) == 0;
     if (!to_itself && !(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))

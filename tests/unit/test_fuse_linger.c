@@ -271,8 +271,8 @@ static void deleted_by_the_host(void)
 static void removed_by_the_guest(void)
 {
     struct fixture fixture;
-    struct inode *root, *inode;
-    int fd;
+    struct inode *root;
+    struct inode_victim victim;
     CHECK(start(&fixture));
     unsigned descriptors = open_descriptors();
     share_file("f", "content");
@@ -282,10 +282,10 @@ static void removed_by_the_guest(void)
 
     fixture_enter(&fixture);
     CHECK_EQ(inode_get(fixture.server->inodes, FUSE_ROOT_ID, &root), 0);
-    CHECK_EQ(inode_lookup_last(fixture.thread, root, "f", &inode, &fd), 0);
-    CHECK_EQ(inode_id(fixture.server->inodes, inode), id);
+    CHECK_EQ(inode_lookup_last(fixture.thread, root, "f", &victim), 0);
+    CHECK_EQ(inode_id(fixture.server->inodes, victim.inode), id);
     CHECK_EQ(unlinkat(share_dir, "f", 0), 0);
-    CHECK(inode_keep(fixture.server->inodes, inode));
+    CHECK(inode_keep(fixture.server->inodes, victim.inode));
     fixture_leave(&fixture);
     fixture_forget(&fixture, id, 1);
     CHECK(fd_of(&fixture, id) >= 0);

@@ -297,19 +297,19 @@ static void *watch(void *argument)
 {
     struct watcher *watcher = argument;
     struct fuse_server *server = watcher->server;
-    struct inode *directory, *inode;
-    int fd;
+    struct inode *directory;
+    struct inode_victim victim;
     struct fuse_thread *thread;
     if (fuse_thread_new(server, NULL, &thread) < 0)
         abort();
     while (!atomic_load(&watcher->stop)) {
         epoch_enter(server->epochs, thread->epoch);
         bool found = inode_get(server->inodes, watcher->directory, &directory) == 0 &&
-                     inode_lookup_last(thread, directory, "f0", &inode, &fd) == 0;
-        if (!found || inode_id(server->inodes, inode) != watcher->id)
+                     inode_lookup_last(thread, directory, "f0", &victim) == 0;
+        if (!found || inode_id(server->inodes, victim.inode) != watcher->id)
             watcher->missed++;
         if (found)
-            inode_forget(thread, inode_id(server->inodes, inode), 1);
+            inode_forget(thread, inode_id(server->inodes, victim.inode), 1);
         while (thread->temporary_count)
             close(thread->temporary[--thread->temporary_count]);
         epoch_leave(server->epochs, thread->epoch);
