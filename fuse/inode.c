@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "bare_call.h"
 #include "host_path.h"
 #include "inode_table.h"
 #include "log.h"
@@ -155,12 +156,25 @@ uint64_t inode_id(const struct inode_table *table, const struct inode *inode)
     return (uint64_t)inode->last_generation << 32 | index;
 }
 
+static void close_last(struct inode_table *table, struct inode *inode)
+{
+    struct fuse_server *server = table->server;
+    int fd = inode_cache_remove(table, inode);
+    if (fd < 0)
+        return;
+    if (atomic_load_explicit(&inode->is_large, memory_order_relaxed) &&
+        janitor_close(server->janitor, fd))
+        return;
+    bare_close(fd);
+    fd_budget_give(&server->budget, NULL);
+}
+
 /* Epoch release: nobody can be using the inode that was given up any more. */
 static void slot_release(void *context, uint64_t index)
 {
     struct inode_table *table = context;
     struct inode *inode = &table->slab[index];
-    inode_close_last(table, inode, inode_cache_remove(table, inode));
+    close_last(table, inode);
     mounts_drop(table->mounts, inode->mount);
     if (inode_slot_put(table, inode))
         janitor_wake(table->server->janitor);

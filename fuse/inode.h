@@ -32,15 +32,18 @@ struct inode_table;
 
 #define INODES_MAX           (1u << 24) /* known to the guest at a time: 2 GiB of table */
 #define INODES_LINGERING_MAX (1u << 16) /* forgotten, and still found: 8 MiB of the table */
-#define INODE_LARGE          (1u << 20) /* bytes: more than a tenth of a millisecond to delete */
+#define INODE_LARGE          (1u << 20) /* bytes: to delete it takes as long as some requests */
 #define INODE_HANDLE_MAX     60 /* bytes of file handle; a longer one is replaced by a descriptor */
 
 struct inode {
     _Atomic uint32_t generation; /* of the node id; 0: it is not valid, or the slot is free */
     uint32_t last_generation;    /* what the slot's last id had */
-    uint32_t next;               /* slab index of the next in the free list; 0: end */
-    uint32_t mount;              /* index in the mount table */
-    _Atomic uint64_t lookups;    /* the guest's reference count */
+    union {
+        uint32_t next;        /* of a free slot: slab index of the next in the list; 0: end */
+        atomic_bool is_large; /* of one in use: see inode_mark_large() */
+    };
+    uint32_t mount;           /* index in the mount table */
+    _Atomic uint64_t lookups; /* the guest's reference count */
     uint64_t ino;
     uint64_t dev;
     uint64_t birth;              /* time of birth in ns, 0 where the file system has none */
@@ -207,10 +210,16 @@ bool inode_keep(struct inode_table *table, struct inode *inode);
 int inode_hold(struct fuse_thread *thread, struct inode *inode, int fd);
 
 /*
- * The same has been done for a large file: when the guest forgets it, the janitor closes it, which
- * is its deletion. (Unless INODES_MARKED_MAX are marked already, or as many wait for the janitor.)
+ * Says of an inode that keeps its descriptor, for one of those reasons, that its file is large.
+ * When the guest forgets it, that descriptor is the last thing that leads to the file, and closing
+ * it is the deletion, which takes the host a millisecond for each 10 to 70 MB. So it is the
+ * janitor's to close, and no request waits for it. What becomes large only later is closed as all
+ * others are.
  */
-void inode_mark_large(struct inode_table *table, const struct inode *inode);
+static inline void inode_mark_large(struct inode *inode)
+{
+    atomic_store_explicit(&inode->is_large, true, memory_order_relaxed);
+}
 
 /* Takes that back for a regular file: it has a name again, so that a file handle will do. */
 void inode_let_go(struct fuse_thread *thread, struct inode *inode);

@@ -293,6 +293,7 @@ static void inode_fill(struct inode *inode, const struct found *found)
     memcpy(inode->handle, found->handle.bytes, found->handle.length);
     inode->verified = found->verified;
     inode->told_stale = false;
+    inode->is_large = false;
     inode->dax_doubts = 0;
     inode->lingers = false;
     atomic_store(&inode->fd, -1);

@@ -61,14 +61,6 @@ struct inode_chunk {
     uint32_t generation; /* the largest that a slot had when it was given back */
 };
 
-/* Large files that have lost their last name: slab indices; 0: an empty place (inode_large.c). */
-#define INODES_MARKED_MAX 64u
-
-struct inode_marks {
-    _Atomic uint32_t count; /* of places that are taken or about to be */
-    _Atomic uint32_t slots[INODES_MARKED_MAX];
-};
-
 struct inode_table {
     struct fuse_server *server;
     struct inode *slab;
@@ -81,8 +73,6 @@ struct inode_table {
     struct inode_ring ring;
     _Atomic int64_t vanish_until; /* monotonic seconds; see inode_files_vanish() */
     _Atomic uint32_t high;        /* slots below it were used at some time */
-
-    _Alignas(64) struct inode_marks marks;
 
     _Alignas(64) pthread_mutex_t spares_lock;
     struct inode_spares *spares; /* list of those of all threads */
@@ -132,12 +122,6 @@ bool inode_is(const struct inode *inode, const struct statx *attributes);
  * not; then it is to be given up. *ret_oldest is the id of one whose time is over, or 0.
  */
 bool inode_linger(struct inode_table *table, struct inode *inode, uint64_t *ret_oldest);
-
-/*
- * inode_large.c: closes the descriptor of an inode that is given up, which nobody uses any more.
- * What is marked is closed by the janitor, and is no longer marked. fd may be -1.
- */
-void inode_close_last(struct inode_table *table, const struct inode *inode, int fd);
 
 /* inode.c: takes one lookup back of an inode whose file is gone: it does not linger. */
 void inode_forget_gone(struct inode_table *table, struct inode *inode);

@@ -33,10 +33,12 @@ static void drop_victim(struct fuse_req *req, const struct inode_victim *victim,
     if (!victim->inode)
         return;
     /* Its descriptor may have been evicted meanwhile: then the request's own leads to it. */
-    if (is_gone && !inode_keep(table, victim->inode) && victim->fd >= 0)
-        (void)inode_hold(req->thread, victim->inode, victim->fd);
-    if (is_gone && victim->is_large)
-        inode_mark_large(table, victim->inode);
+    bool is_kept =
+        is_gone && (inode_keep(table, victim->inode) ||
+                    (victim->fd >= 0 && inode_hold(req->thread, victim->inode, victim->fd) == 0));
+    /* Elsewhere closing may take any time, and the janitor is for all. */
+    if (is_kept && victim->is_large && inode_closes_silently(table, victim->inode))
+        inode_mark_large(victim->inode);
     inode_forget(req->thread, inode_id(table, victim->inode), 1);
 }
 

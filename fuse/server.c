@@ -167,7 +167,7 @@ void fuse_server_free(struct fuse_server *server)
         return;
     if (server->handles && server->inodes && server->session.ready)
         fuse_server_reset(server);
-    janitor_free(server->janitor);
+    janitor_stop(server->janitor);
     if (server->handles)
         handle_close_idle(server->handles, UINT_MAX);
     dax_free(server->dax); /* its keeper is still in the epochs */
@@ -176,6 +176,7 @@ void fuse_server_free(struct fuse_server *server)
     opens_free(server->opens);
     handle_table_free(server->handles);
     inode_table_free(server->inodes);
+    janitor_free(server->janitor);
     arena_free(server->arena);
     scope_close(&server->share_fd);
     scope_close(&server->mountinfo);
@@ -196,6 +197,7 @@ void fuse_server_reset(struct fuse_server *server)
     counters_report(&server->counters, opcode_name);
     fuse_thread_free(thread);
     epoch_reclaim(server->epochs);
+    janitor_wait(server->janitor);
 }
 
 int fuse_thread_new(struct fuse_server *server, const struct fuse_thread_hooks *hooks,
